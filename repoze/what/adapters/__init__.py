@@ -1,0 +1,262 @@
+"""Source adapters: one interface to wherever groups and permissions are kept.
+
+A *source* is a mapping of *sections* to *items*. In a group source the sections are groups and
+their items user ids; in a permission source the sections are permissions and their items the
+groups that have them.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = [
+    "AdapterError",
+    "BaseSourceAdapter",
+    "ExistingSectionError",
+    "ItemNotPresentError",
+    "ItemPresentError",
+    "NonExistingSectionError",
+    "SourceError",
+    "SourceUnavailable",
+]
+
+
+class AdapterError(Exception):
+    """What every error of an adapter is."""
+
+
+class SourceError(AdapterError):
+    """The source cannot do it: it is read-only, refuses the name, or is in trouble."""
+
+
+class SourceUnavailable(SourceError):  # noqa: N818 - it reads as what it reports
+    """The source cannot be reached or does not answer."""
+
+
+class ExistingSectionError(AdapterError):
+    """A section of that name is there already."""
+
+
+class NonExistingSectionError(AdapterError):
+    """There is no section of that name."""
+
+
+class ItemPresentError(AdapterError):
+    """The item is in the section already."""
+
+
+class ItemNotPresentError(AdapterError):
+    """The item is not in the section."""
+
+
+class BaseSourceAdapter:
+    """What an adapter has in common with any other, for sources of every kind.
+
+    A subclass says how its source is read and written, in the methods that here raise
+    ``NotImplementedError``. They are called with arguments that have been checked: a section to
+    read is there, an item to include is not. The public methods check, call them, and raise the
+    errors of this module.
+
+    :param writable: whether the source may be written. On one that may not, every change raises
+        `SourceError`, once it is known that it could be made otherwise.
+
+    ``loaded_sections`` holds what has been read since the last change through this adapter, and
+    ``all_sections_loaded`` says whether that is all there is: for adapters that look there.
+    Nothing is answered from it here, for others change the source too.
+    """
+
+    def __init__(self, writable: bool = True) -> None:
+        self.is_writable = writable
+        self.loaded_sections: dict[str, set[str]] = {}
+        self.all_sections_loaded = False
+
+    # Reading
+
+    def get_all_sections(self) -> dict[str, set[str]]:
+        """Return all sections, each with the set of its items."""
+        sections = {name: set(items) for name, items in self._get_all_sections().items()}
+        self.loaded_sections = {name: set(items) for name, items in sections.items()}
+        self.all_sections_loaded = True
+        return sections
+
+    def get_section_items(self, section: str) -> set[str]:
+        """Return the items of ``section``, or raise `NonExistingSectionError`."""
+        self._check_section_existence(section)
+        items = set(self._get_section_items(section))
+        self.loaded_sections[section] = set(items)
+        return items
+
+    def find_sections(self, hint: Any) -> set[str]:
+        """Return the sections that belong to ``hint``.
+
+        :param hint: to a group adapter, the credentials: a mapping whose ``repoze.what.userid``
+            is the user's id. To a permission adapter, the name of a group.
+        """
+        return set(self._find_sections(hint))
+
+    def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
+        """Return the sections that belong to any of ``hints``.
+
+        An adapter that can ask its source about all of them at once overrides this.
+
+        .. versionadded:: 1.0 of this edition
+        """
+        found: set[str] = set()
+        for hint in hints:
+            found |= self.find_sections(hint)
+        return found
+
+    # Writing
+
+    def set_section_items(self, section: str, items: Iterable[str]) -> None:
+        """Make ``items`` the items of ``section``, in place of those it has.
+
+        Raises `NonExistingSectionError`.
+        """
+        wanted = _as_set(items)
+        self._check_section_existence(section)
+        self._check_writable()
+        present = set(self._get_section_items(section))
+        # What is taken away goes first: a failure in between leaves nobody with too much.
+        if present - wanted:
+            self._write(self._exclude_items, section, present - wanted)
+        if wanted - present:
+            self._write(self._include_items, section, wanted - present)
+
+    def include_item(self, section: str, item: str) -> None:
+        """Include one item, as `include_items` does."""
+        self.include_items(section, {item})
+
+    def include_items(self, section: str, items: Iterable[str]) -> None:
+        """Include ``items`` in ``section``.
+
+        Raises `NonExistingSectionError`, or `ItemPresentError` where one of them is in it.
+        """
+        wanted = _as_set(items)
+        self._check_section_existence(section)
+        for item in wanted:
+            self._confirm_item_not_present(section, item)
+        self._check_writable()
+        self._write(self._include_items, section, wanted)
+
+    def exclude_item(self, section: str, item: str) -> None:
+        """Exclude one item, as `exclude_items` does."""
+        self.exclude_items(section, {item})
+
+    def exclude_items(self, section: str, items: Iterable[str]) -> None:
+        """Exclude ``items`` from ``section``.
+
+        Raises `NonExistingSectionError`, or `ItemNotPresentError` where one of them is not in it.
+        """
+        unwanted = _as_set(items)
+        self._check_section_existence(section)
+        for item in unwanted:
+            self._confirm_item_is_present(section, item)
+        self._check_writable()
+        self._write(self._exclude_items, section, unwanted)
+
+    def create_section(self, section: str) -> None:
+        """Add an empty section, or raise `ExistingSectionError`."""
+        self._check_section_not_existence(section)
+        self._check_writable()
+        self._write(self._create_section, section)
+
+    def edit_section(self, section: str, new_section: str) -> None:
+        """Rename ``section`` to ``new_section``; it keeps its items.
+
+        Raises `NonExistingSectionError`, or `ExistingSectionError` where the new name is taken.
+        """
+        self._check_section_existence(section)
+        self._check_section_not_existence(new_section)
+        self._check_writable()
+        self._write(self._edit_section, section, new_section)
+
+    def delete_section(self, section: str) -> None:
+        """Remove ``section`` and its items, or raise `NonExistingSectionError`."""
+        self._check_section_existence(section)
+        self._check_writable()
+        self._write(self._delete_section, section)
+
+    # Checks
+
+    def _check_writable(self) -> None:
+        """Raise `SourceError` on a read-only source."""
+        if not self.is_writable:
+            raise SourceError("The source is read-only")
+
+    def _check_section_existence(self, section: str) -> None:
+        """Raise `NonExistingSectionError` unless ``section`` is there."""
+        if not self._section_exists(section):
+            raise NonExistingSectionError(f"There is no section {section!r}")
+
+    def _check_section_not_existence(self, section: str) -> None:
+        """Raise `ExistingSectionError` if ``section`` is there."""
+        if self._section_exists(section):
+            raise ExistingSectionError(f"There is a section {section!r} already")
+
+    def _confirm_item_is_present(self, section: str, item: str) -> None:
+        """Raise `ItemNotPresentError` unless ``item`` is in ``section``, which must be there."""
+        self._check_section_existence(section)
+        if not self._item_is_included(section, item):
+            raise ItemNotPresentError(f"{item!r} is not in section {section!r}")
+
+    def _confirm_item_not_present(self, section: str, item: str) -> None:
+        """Raise `ItemPresentError` if ``item`` is in ``section``, which must be there."""
+        self._check_section_existence(section)
+        if self._item_is_included(section, item):
+            raise ItemPresentError(f"{item!r} is in section {section!r} already")
+
+    def _write(self, change: Callable[..., object], *arguments: object) -> None:
+        # A change that failed may have been made in part.
+        try:
+            change(*arguments)
+        finally:
+            self.loaded_sections = {}
+            self.all_sections_loaded = False
+
+    # For the subclass
+
+    def _get_all_sections(self) -> dict[str, set[str]]:
+        """Return all sections, each with the set of its items."""
+        raise NotImplementedError
+
+    def _get_section_items(self, section: str) -> set[str]:
+        """Return the items of an existing section."""
+        raise NotImplementedError
+
+    def _find_sections(self, hint: Any) -> set[str]:
+        """Return the sections that belong to ``hint``; `find_sections` says what that is."""
+        raise NotImplementedError
+
+    def _include_items(self, section: str, items: set[str]) -> None:
+        """Include items that are not in this existing section."""
+        raise NotImplementedError
+
+    def _exclude_items(self, section: str, items: set[str]) -> None:
+        """Exclude items that are in this existing section."""
+        raise NotImplementedError
+
+    def _item_is_included(self, section: str, item: str) -> bool:
+        """Return whether ``item`` is in this existing section."""
+        raise NotImplementedError
+
+    def _create_section(self, section: str) -> None:
+        """Add an empty section under a name that is free."""
+        raise NotImplementedError
+
+    def _edit_section(self, section: str, new_section: str) -> None:
+        """Rename an existing section to a name that is free."""
+        raise NotImplementedError
+
+    def _delete_section(self, section: str) -> None:
+        """Remove an existing section and its items."""
+        raise NotImplementedError
+
+    def _section_exists(self, section: str) -> bool:
+        """Return whether there is a section of that name."""
+        raise NotImplementedError
+
+
+def _as_set(items: Iterable[str]) -> set[str]:
+    if isinstance(items, (str, bytes)):
+        raise SourceError(f"Several items are wanted, not the one string {items!r}")
+    return set(items)

@@ -1,0 +1,189 @@
+"""The middleware: repoze.who's, with a metadata provider that adds groups and permissions."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from configparser import ConfigParser
+from typing import Any, Protocol
+
+from repoze.who.classifiers import default_challenge_decider, default_request_classifier
+from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
+from repoze.who.middleware import PluggableAuthenticationMiddleware
+from zope.interface import implementer
+
+__all__ = ["AuthorizationMetadata", "setup_auth"]
+
+# The signatures of plugins are repoze.who's.
+# ruff: noqa: ARG001, ARG002
+
+# Where the user id of a forged login waits for `_Forger`, out of repoze.who's sight.
+_FORGED_USER_ID = "repoze.what.forged_userid"
+
+
+class _Adapter(Protocol):
+    """All that is asked of an adapter here; it need not be a `BaseSourceAdapter`."""
+
+    def find_sections(self, hint: Any) -> Iterable[str]:
+        """Return the sections that belong to ``hint``."""
+
+
+def setup_auth(
+    app: Any,
+    group_adapters: Mapping[str, _Adapter] | None = None,
+    permission_adapters: Mapping[str, _Adapter] | None = None,
+    *,
+    skip_authentication: bool | str | None = None,
+    **who_args: Any,
+) -> PluggableAuthenticationMiddleware:
+    """Return ``app`` behind authentication (repoze.who's) and authorization.
+
+    :param app: the WSGI application.
+    :param group_adapters: adapters of the sources of groups, by names of your choice; they are all
+        asked. None where groups are not used.
+    :param permission_adapters: likewise of the sources of permissions.
+    :param skip_authentication: for an application's own tests: whoever ``REMOTE_USER`` names in the
+        environment of a request is logged in, with groups and permissions as usual; nothing else
+        logs in, and a 401 of the application comes back as it is. Not for a site that others
+        reach. As text, as it comes from a configuration file, one of ``true``, ``yes``,
+        ``on``, ``1``, ``false``, ``no``, ``off`` and ``0``. None, as from settings that do not
+        have it, is false.
+    :param who_args: arguments for `repoze.who.middleware.PluggableAuthenticationMiddleware`. Those
+        that it requires can be left out: ``identifiers``, ``authenticators``, ``challengers`` and
+        ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
+        ``classifier``) repoze.who's own.
+    :raises ValueError: if ``skip_authentication`` is anything else.
+    :raises TypeError: for an argument that repoze.who does not know.
+
+    With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
+    about each request is written to standard output.
+    """
+    if skip_authentication is None:
+        skip_authentication = False
+    skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
+    if skip is None:
+        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
+        who_args[kind] = list(who_args.get(kind) or ())
+    metadata = AuthorizationMetadata(group_adapters, permission_adapters)
+    who_args["mdproviders"].append(("authorization_md", metadata))
+    if who_args.get("challenge_decider") is None:
+        who_args["challenge_decider"] = default_challenge_decider
+    if who_args.get("request_classifier") is None and who_args.get("classifier") is None:
+        who_args["request_classifier"] = default_request_classifier
+    if who_args.get("log_stream") is None and os.environ.get("AUTH_LOG") == "1":
+        who_args["log_stream"] = sys.stdout
+    if skip:
+        return _ForgingMiddleware(app, **who_args)
+    _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
+    return PluggableAuthenticationMiddleware(app, **who_args)
+
+
+def _warn_of_idle_authenticators(
+    identifiers: Sequence[tuple[str, object]], authenticators: Sequence[tuple[str, object]]
+) -> None:
+    for name, plugin in identifiers:
+        if hasattr(plugin, "authenticate") and not any(
+            isinstance(authenticator, type(plugin)) for _, authenticator in authenticators
+        ):
+            warnings.warn(
+                f"The identifier {name!r} ({type(plugin).__name__}) is not among the "
+                "authenticators: since repoze.who 2 nobody whom it remembers is logged in. "
+                f"Add ({name!r}, the same plugin) to authenticators.",
+                stacklevel=3,
+            )
+
+
+@implementer(IMetadataProvider)
+class AuthorizationMetadata:
+    """The metadata provider that finds a user's groups, and the permissions of those groups.
+
+    :param group_adapters: as for `setup_auth`.
+    :param permission_adapters: as for `setup_auth`.
+    """
+
+    def __init__(
+        self,
+        group_adapters: Mapping[str, _Adapter] | None = None,
+        permission_adapters: Mapping[str, _Adapter] | None = None,
+    ) -> None:
+        self.group_adapters = group_adapters
+        self.permission_adapters = permission_adapters
+
+    def add_metadata(
+        self, environ: MutableMapping[str, Any], identity: MutableMapping[str, Any]
+    ) -> None:
+        """Lay down the groups and permissions of the user whom ``identity`` is about.
+
+        They are tuples, in no particular order: ``identity['groups']``,
+        ``identity['permissions']``, and the same in ``environ['repoze.what.credentials']``, with
+        the user id as ``repoze.what.userid``. ``environ['repoze.what.adapters']`` holds the dicts
+        of adapters, under ``groups`` and ``permissions``.
+
+        What an adapter raises ends the request: without knowing a user's groups nothing that
+        depends on them can be decided.
+        """
+        group_adapters = self.group_adapters or {}
+        permission_adapters = self.permission_adapters or {}
+        credentials = {"repoze.what.userid": identity["repoze.who.userid"]}
+        groups: set[str] = set()
+        for adapter in group_adapters.values():
+            groups.update(adapter.find_sections(credentials))
+        permissions: set[str] = set()
+        for adapter in permission_adapters.values():
+            permissions.update(_find_sections_many(adapter, frozenset(groups)))
+
+        found = {"groups": tuple(groups), "permissions": tuple(permissions)}
+        identity.update(found)
+        environ["repoze.what.credentials"] = credentials | found
+        environ["repoze.what.adapters"] = {
+            "groups": group_adapters,
+            "permissions": permission_adapters,
+        }
+        logger = environ.get("repoze.who.logger")
+        if logger is not None:
+            logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
+
+
+def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
+    if hasattr(adapter, "find_sections_many"):
+        return set(adapter.find_sections_many(groups))
+    return {section for group in groups for section in adapter.find_sections(group)}
+
+
+class _ForgingMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
+    """repoze.who's middleware, where ``REMOTE_USER`` logs in and nothing else does."""
+
+    def __init__(self, app: Any, **who_args: Any) -> None:
+        forger = ("auth_forger", _Forger())
+        who_args["identifiers"] = [forger, *who_args["identifiers"]]
+        who_args["authenticators"] = [forger]
+        who_args["challenge_decider"] = _never_challenge
+        super().__init__(app, **who_args)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        # repoze.who does nothing at all, so adds no groups, where somebody is logged in already.
+        environ[_FORGED_USER_ID] = environ.pop(self.remote_user_key, None)
+        return super().__call__(environ, start_response)
+
+
+def _never_challenge(environ: object, status: object, headers: object) -> bool:
+    return False
+
+
+@implementer(IIdentifier, IAuthenticator)
+class _Forger:
+    """The plugin of `_ForgingMiddleware`."""
+
+    def identify(self, environ: dict[str, Any]) -> dict[str, Any] | None:
+        user_id = environ.get(_FORGED_USER_ID)
+        return {_FORGED_USER_ID: user_id} if user_id else None
+
+    def authenticate(self, environ: dict[str, Any], identity: dict[str, Any]) -> object:
+        return identity.get(_FORGED_USER_ID)
+
+    def remember(self, environ: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Do nothing: each request brings its own ``REMOTE_USER``."""
+
+    def forget(self, environ: dict[str, Any], identity: dict[str, Any] | None) -> list[Any]:
+        return []

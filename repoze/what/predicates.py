@@ -1,0 +1,365 @@
+"""Predicates: conditions on a request and its user that must be met for it to be allowed.
+
+A predicate is made once, often at the top of a module, and shared by all threads: nothing that
+belongs to one request is kept on it.
+"""
+
+# Predicates are named as what they say, `in_group("admins")`; `evaluate` is described, with all
+# that it is given, in the base class.
+# ruff: noqa: ARG002, D102, N801
+
+import contextlib
+import typing
+import warnings
+from collections.abc import Collection, Mapping, MutableMapping
+from urllib.parse import parse_qsl
+
+from webob import Request
+from webob.multidict import MultiDict
+
+__all__ = [
+    "All",
+    "Any",
+    "CompoundPredicate",
+    "Not",
+    "NotAuthorizedError",
+    "Predicate",
+    "PredicateError",
+    "has_all_permissions",
+    "has_any_permission",
+    "has_permission",
+    "in_all_groups",
+    "in_any_group",
+    "in_group",
+    "is_anonymous",
+    "is_user",
+    "not_anonymous",
+]
+
+_Environ: typing.TypeAlias = dict[str, typing.Any]
+_Credentials: typing.TypeAlias = Mapping[str, object]
+
+
+class PredicateError(Exception):
+    """What the errors of predicates have in common."""
+
+
+class NotAuthorizedError(PredicateError):
+    """A predicate is not met; its text is the predicate's message, filled in."""
+
+
+class Predicate:
+    """What every predicate is made from. A subclass has a ``message`` and ``evaluate``.
+
+    :param msg: the message of this instance, in place of its class's.
+
+    A message says what the condition is ("The current month must be %(right_month)s"), not what
+    went wrong. It is a ``str`` or anything whose ``str()`` is the text, such as a lazily
+    translated one. Its placeholders are filled from the predicate's attributes and from what is
+    given to `unmet`.
+    """
+
+    message: object = "The predicate is not met"
+
+    def __init__(self, msg: object = None) -> None:
+        if msg is not None:
+            self.message = msg
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        """Call `unmet` if the condition does not hold; a subclass says how that is known.
+
+        :param environ: the WSGI environment of the request.
+        :param credentials: what the middleware found out about the user: ``repoze.what.userid``,
+            ``groups`` and ``permissions``; empty when nobody is logged in.
+        :raises NotAuthorizedError: through `unmet`.
+        """
+        is_met = self._eval_with_environ(environ)
+        warnings.warn(
+            f"{type(self).__name__}: define evaluate(environ, credentials) "
+            "instead of _eval_with_environ(environ)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        if not is_met:
+            self.unmet()
+
+    def _eval_with_environ(self, environ: _Environ) -> bool:
+        """Return whether the condition holds; what predicates of 2008 define, deprecated."""
+        raise NotImplementedError(f"{type(self).__name__} does not define evaluate()")
+
+    def unmet(self, msg: object = None, **placeholders: object) -> typing.NoReturn:
+        """Raise `NotAuthorizedError`.
+
+        :param msg: the message this once, in place of the predicate's.
+        :param placeholders: values for the message's placeholders, on top of the attributes.
+        """
+        text = str(self.message if msg is None else msg)
+        # A message with a slip in it must not turn a refusal into another kind of error.
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            text = text % {**vars(self), **placeholders}
+        raise NotAuthorizedError(text)
+
+    def check_authorization(self, environ: _Environ) -> None:
+        """Return if the predicate is met in this request; the decision is logged.
+
+        :raises NotAuthorizedError: if it is not.
+        """
+        logger = environ.get("repoze.who.logger")
+        try:
+            self._evaluate_request(environ)
+        except PredicateError as error:
+            if logger is not None:
+                logger.info(f"Authorization denied: {error}")
+            raise
+        if logger is not None:
+            logger.info("Authorization granted")
+
+    def is_met(self, environ: _Environ) -> bool:
+        """Return whether the predicate is met in this request."""
+        try:
+            self._evaluate_request(environ)
+        except PredicateError:
+            return False
+        return True
+
+    def _evaluate_request(self, environ: _Environ) -> None:
+        credentials = environ.get("repoze.what.credentials")
+        if credentials is None:
+            credentials = {}
+        # Decided here, once, because inside a `Not` a refusal would become a grant.
+        if (
+            not isinstance(credentials, Mapping)
+            or _names(credentials, "groups") is None
+            or _names(credentials, "permissions") is None
+        ):
+            self.unmet()
+        self.evaluate(environ, credentials)
+
+    def parse_variables(self, environ: _Environ) -> dict[str, typing.Any]:
+        """Return what is asked for in the request, as a dict of four.
+
+        ``get`` and ``post``: the variables of the query and of the form, each a
+        `webob.multidict.MultiDict`; of a malformed one, as much as can be read. ``positional_args``
+        and ``named_args``: a tuple and a dict, what a dispatcher found in the path, according to
+        the ``wsgiorg.routing_args`` specification.
+
+        The application can still read the request's body, from its beginning.
+        """
+        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
+        positional, named = environ.get("wsgiorg.routing_args") or ((), {})
+        return {
+            "get": _parse_form(query),
+            "post": _parse_body(Request(environ)),
+            "positional_args": tuple(positional),
+            "named_args": dict(named),
+        }
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{type(self).__name__} is neither true nor false by itself: use is_met(environ)"
+        )
+
+
+class CompoundPredicate(Predicate):
+    """A predicate made of others, which are its ``predicates``."""
+
+    def __init__(self, *predicates: Predicate, msg: object = None) -> None:
+        super().__init__(msg)
+        self.predicates = predicates
+
+
+class Not(Predicate):
+    """The other predicate must not be met."""
+
+    message = "The condition must not be met"
+
+    def __init__(self, predicate: Predicate, *, msg: object = None) -> None:
+        super().__init__(msg)
+        self.predicate = predicate
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        if _refusal(self.predicate, environ, credentials) is None:
+            self.unmet()
+
+
+class All(CompoundPredicate):
+    """Every one of the predicates must be met; if there are none, it is met.
+
+    Without a message of its own it gives that of the first that is not.
+    """
+
+    message = None
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        try:
+            for predicate in self.predicates:
+                predicate.evaluate(environ, credentials)
+        except PredicateError:
+            if self.message is None:
+                raise
+            self.unmet()
+
+
+class Any(CompoundPredicate):
+    """At least one of the predicates must be met.
+
+    In its message, ``%(failed_predicates)s`` are the messages of all of them.
+    """
+
+    message = "At least one of the following predicates must be met: %(failed_predicates)s"
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        refusals = []
+        for predicate in self.predicates:
+            refusal = _refusal(predicate, environ, credentials)
+            if refusal is None:
+                return
+            refusals.append(refusal)
+        self.unmet(failed_predicates=", ".join(refusals))
+
+
+class is_user(Predicate):
+    """The user must be the one with this user id."""
+
+    message = 'The current user must be "%(user_name)s"'
+
+    def __init__(self, user_name: object, *, msg: object = None) -> None:
+        super().__init__(msg)
+        self.user_name = user_name
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        user_id = _user_id(credentials)
+        if user_id is None or user_id != self.user_name:
+            self.unmet()
+
+
+class in_group(Predicate):
+    """The user must be in the group."""
+
+    message = 'The current user must belong to the group "%(group_name)s"'
+
+    def __init__(self, group_name: str, *, msg: object = None) -> None:
+        super().__init__(msg)
+        self.group_name = group_name
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        if self.group_name not in (_names(credentials, "groups") or ()):
+            self.unmet()
+
+
+class in_all_groups(All):
+    """The user must be in every one of the groups."""
+
+    def __init__(self, *groups: str, msg: object = None) -> None:
+        super().__init__(*map(in_group, groups), msg=msg)
+
+
+class in_any_group(Any):
+    """The user must be in at least one of the groups."""
+
+    message = "The member must belong to at least one of the following groups: %(group_list)s"
+
+    def __init__(self, *groups: str, msg: object = None) -> None:
+        super().__init__(*map(in_group, groups), msg=msg)
+        self.group_list = ", ".join(groups)
+
+
+class is_anonymous(Predicate):
+    """Nobody must be logged in."""
+
+    message = "The current user must be anonymous"
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        if _user_id(credentials) is not None:
+            self.unmet()
+
+
+class not_anonymous(Predicate):
+    """Somebody must be logged in."""
+
+    message = "The current user must have been authenticated"
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        if _user_id(credentials) is None:
+            self.unmet()
+
+
+class has_permission(Predicate):
+    """One of the user's groups must have the permission."""
+
+    message = 'The user must have the "%(permission_name)s" permission'
+
+    def __init__(self, permission_name: str, *, msg: object = None) -> None:
+        super().__init__(msg)
+        self.permission_name = permission_name
+
+    def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
+        if self.permission_name not in (_names(credentials, "permissions") or ()):
+            self.unmet()
+
+
+class has_all_permissions(All):
+    """The user must have every one of the permissions."""
+
+    def __init__(self, *permissions: str, msg: object = None) -> None:
+        super().__init__(*map(has_permission, permissions), msg=msg)
+
+
+class has_any_permission(Any):
+    """The user must have at least one of the permissions."""
+
+    message = "The user must have at least one of the following permissions: %(permission_list)s"
+
+    def __init__(self, *permissions: str, msg: object = None) -> None:
+        super().__init__(*map(has_permission, permissions), msg=msg)
+        self.permission_list = ", ".join(permissions)
+
+
+def _refusal(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> str | None:
+    try:
+        predicate.evaluate(environ, credentials)
+    except PredicateError as error:
+        return str(error)
+    return None
+
+
+def _user_id(credentials: _Credentials | None) -> object:
+    # `evaluate` is called from outside too, with what lies in the environment: None is anonymous.
+    user_id = credentials.get("repoze.what.userid") if credentials else None
+    return None if user_id == "" else user_id
+
+
+def _names(credentials: _Credentials | None, kind: str) -> Collection[object] | None:
+    """Return the names of groups or permissions, or None where what is there cannot be those.
+
+    A string cannot: "admin" is in "sysadmins".
+    """
+    names = credentials.get(kind) if credentials else None
+    if names is None:
+        return ()
+    if isinstance(names, (str, bytes)) or not isinstance(names, Collection):
+        return None
+    return names
+
+
+def _parse_form(form: bytes) -> MutableMapping[str, typing.Any]:
+    text = form.decode("utf-8", "replace")
+    return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+
+
+def _parse_body(request: Request) -> MutableMapping[str, typing.Any]:
+    content_type = request.content_type
+    if content_type == "multipart/form-data":
+        request.make_body_seekable()
+        try:
+            return MultiDict(request.POST)
+        except Exception:  # noqa: BLE001 - a malformed form makes the parser raise anything
+            return MultiDict()
+        finally:
+            # The parser leaves it at its end; this goes back to its beginning.
+            request.make_body_seekable()
+    if content_type == "application/x-www-form-urlencoded" or (
+        not content_type and request.method == "POST"
+    ):
+        return _parse_form(request.body)
+    return MultiDict()

@@ -1,0 +1,451 @@
+import io
+import json
+import logging
+
+import pytest
+import webtest
+from framework.sources import Groups, Permissions
+from repoze.who.classifiers import default_challenge_decider, default_request_classifier
+from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
+from repoze.who.middleware import PluggableAuthenticationMiddleware
+from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin
+from repoze.who.plugins.basicauth import BasicAuthPlugin
+from repoze.who.plugins.redirector import RedirectorPlugin
+from zope.interface import implementer
+from zope.interface.verify import verifyClass, verifyObject
+
+from repoze.what.adapters import SourceUnavailable
+from repoze.what.middleware import AuthorizationMetadata, setup_auth
+from repoze.what.predicates import NotAuthorizedError, has_permission, is_anonymous, not_anonymous
+
+
+def site(environ, start_response):
+    """Say who the user is; ``/commit`` is for those who have that permission."""
+    try:
+        if environ["PATH_INFO"] == "/commit":
+            has_permission("commit").check_authorization(environ)
+    except NotAuthorizedError as refusal:
+        start_response("401 Unauthorized", [("Content-Type", "text/plain")])
+        return [str(refusal).encode()]
+    identity = environ.get("repoze.who.identity", {})
+    credentials = environ.get("repoze.what.credentials", {})
+    page = {
+        "user": environ.get("REMOTE_USER"),
+        "user id": credentials.get("repoze.what.userid"),
+        "groups": sorted(credentials.get("groups", ())),
+        "permissions": sorted(credentials.get("permissions", ())),
+        "identity": [sorted(identity.get("groups", ())), sorted(identity.get("permissions", ()))],
+        "anonymous": is_anonymous().is_met(environ),
+        "known": not_anonymous().is_met(environ),
+        "adapters": {k: list(v) for k, v in environ.get("repoze.what.adapters", {}).items()},
+        "classification": environ["repoze.who.api"].classification,
+        "plugins": sorted(environ["repoze.who.plugins"]),
+        "email": identity.get("email"),
+    }
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(page).encode()]
+
+
+@implementer(IAuthenticator)
+class Passwords:
+    """Authenticates who gives his own name as the password."""
+
+    def authenticate(self, environ, identity):
+        login = identity.get("login")
+        return login if login and login == identity.get("password") else None
+
+
+@implementer(IMetadataProvider)
+class Addresses:
+    def add_metadata(self, environ, identity):
+        identity["email"] = f"{identity['repoze.who.userid']}@example.org"
+
+
+BASIC = ("basicauth", BasicAuthPlugin("site"))
+TICKET = ("auth_tkt", AuthTktCookiePlugin("secret"))
+PASSWORDS = ("passwords", Passwords())
+WHO = {"identifiers": [BASIC], "authenticators": [PASSWORDS], "challengers": [BASIC]}
+
+
+def make_site(groups=None, permissions=None, **who_args):
+    groups = {"all_groups": Groups()} if groups is None else groups
+    permissions = {"all_permissions": Permissions()} if permissions is None else permissions
+    return webtest.TestApp(setup_auth(site, groups, permissions, **{**WHO, **who_args}))
+
+
+def log_in(app, login):
+    app.authorization = ("Basic", (login, login))
+
+
+# A site behind it
+
+
+def test_groups_and_permissions_of_a_user():
+    app = make_site()
+    log_in(app, "rms")
+    page = app.get("/").json
+    assert page["user"] == page["user id"] == "rms"
+    assert page["groups"] == ["admins", "developers"]
+    assert page["permissions"] == ["commit", "edit-site"]
+    assert page["identity"] == [page["groups"], page["permissions"]]
+    assert page["known"]
+    assert not page["anonymous"]
+    assert page["adapters"] == {"groups": ["all_groups"], "permissions": ["all_permissions"]}
+    app.get("/commit", status=200)
+
+
+def test_user_without_the_permission_is_challenged():
+    app = make_site()
+    log_in(app, "sballmer")
+    assert app.get("/").json["permissions"] == ["see-site"]
+    assert "WWW-Authenticate" in app.get("/commit", status=401).headers
+
+
+def test_user_of_no_group():
+    app = make_site()
+    log_in(app, "éva")
+    page = app.get("/").json
+    assert (page["user id"], page["groups"], page["permissions"]) == ("éva", [], [])
+    assert page["known"]
+
+
+@pytest.mark.parametrize("credentials", [None, ("rms", "wrong"), ("", "")])
+def test_anonymous(credentials):
+    app = make_site()
+    app.authorization = credentials and ("Basic", credentials)
+    page = app.get("/").json
+    assert page["anonymous"]
+    assert not page["known"]
+    assert (page["user id"], page["groups"], page["adapters"]) == (None, [], {})
+    app.get("/commit", status=401)
+
+
+def test_change_counts_from_the_next_request():
+    groups = Groups()
+    app = make_site({"all_groups": groups})
+    log_in(app, "linus")
+    app.get("/commit", status=200)
+    groups.exclude_item("developers", "linus")
+    app.get("/commit", status=401)
+
+
+def test_cookie():
+    redirector = ("redirector", RedirectorPlugin("/login"))
+    app = make_site(
+        identifiers=[TICKET, BASIC],
+        authenticators=[TICKET, PASSWORDS],
+        challengers=[redirector],
+    )
+    assert app.get("/commit", status=302).location.startswith("http://localhost/login?came_from=")
+    environ = webtest.TestRequest.blank("/").environ
+    headers = TICKET[1].remember(environ, {"repoze.who.userid": "rms"})
+    app.set_cookie("auth_tkt", headers[0][1].split('"')[1])
+    assert app.get("/").json["groups"] == ["admins", "developers"]
+    app.get("/commit", status=200)
+
+
+@pytest.mark.parametrize("broken", ["groups", "permissions"])
+def test_source_that_is_down_ends_the_request(broken):
+    class Down:
+        def find_sections(self, hint):
+            raise SourceUnavailable("gone")
+
+    app = make_site(**{broken: {"ours": Down()}})
+    log_in(app, "rms")
+    with pytest.raises(SourceUnavailable, match="gone"):
+        app.get("/")
+
+
+# setup_auth's arguments
+
+
+def test_without_groups_and_permissions():
+    app = webtest.TestApp(setup_auth(site, **WHO))
+    log_in(app, "rms")
+    page = app.get("/").json
+    assert (page["groups"], page["permissions"]) == ([], [])
+    assert page["user id"] == "rms"
+    assert page["adapters"] == {"groups": [], "permissions": []}
+
+
+def test_application_alone():
+    app = setup_auth(site)
+    assert isinstance(app, PluggableAuthenticationMiddleware)
+    assert webtest.TestApp(app).get("/").json["anonymous"]
+
+
+def test_defaults_are_those_of_repoze_who():
+    factory = setup_auth(site, classifier=None, challenge_decider=None).api_factory
+    assert factory.request_classifier is default_request_classifier
+    assert factory.challenge_decider is default_challenge_decider
+
+
+@pytest.mark.parametrize("name", ["classifier", "request_classifier"])
+def test_classifier(name):
+    app = make_site(**{name: lambda environ: "robot"})
+    assert app.get("/").json["classification"] == "robot"
+
+
+def test_challenge_decider():
+    app = make_site(challenge_decider=lambda environ, status, headers: status.startswith("200"))
+    app.get("/", status=401)
+
+
+def test_other_metadata_providers():
+    app = make_site(mdproviders=[("addresses", Addresses())])
+    log_in(app, "rms")
+    page = app.get("/").json
+    assert page["email"] == "rms@example.org"
+    assert page["groups"]
+    assert page["plugins"] == ["addresses", "authorization_md", "basicauth", "passwords"]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_lists_of_the_caller_are_not_changed(skip):
+    who_args = {**WHO, "mdproviders": [("addresses", Addresses())]}
+    expected = {kind: list(plugins) for kind, plugins in who_args.items()}
+    setup_auth(site, {}, {}, skip_authentication=skip, **who_args)
+    assert who_args == expected
+
+
+def test_plugins_in_a_tuple():
+    app = make_site(**{kind: tuple(plugins) for kind, plugins in WHO.items()})
+    log_in(app, "rms")
+    assert app.get("/").json["user id"] == "rms"
+
+
+def test_unknown_argument():
+    with pytest.raises(TypeError, match="identifyers"):
+        setup_auth(site, identifyers=[])
+
+
+def test_both_classifiers():
+    with pytest.raises(ValueError, match="request_classifier and classifier"):
+        setup_auth(
+            site,
+            classifier=default_request_classifier,
+            request_classifier=default_request_classifier,
+        )
+
+
+# An identifier that authenticates
+
+
+def test_identifier_that_is_no_authenticator_is_warned_about():
+    with pytest.warns(UserWarning, match="'auth_tkt' .*not among the authenticators") as caught:
+        make_site(identifiers=[TICKET, BASIC])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_authenticator_of_the_same_kind_will_do():
+    make_site(
+        identifiers=[TICKET],
+        authenticators=[("ticket", AuthTktCookiePlugin("secret")), PASSWORDS],
+    )
+
+
+def test_identifier_without_authentication_is_not_warned_about():
+    make_site(authenticators=[])
+
+
+# Tests of an application
+
+
+@pytest.mark.parametrize("skip", [True, "true", "True", " yes ", "on", "1", 1])
+def test_forged_login(skip):
+    app = make_site(skip_authentication=skip)
+    page = app.get("/", extra_environ={"REMOTE_USER": "rms"}).json
+    assert page["user"] == page["user id"] == "rms"
+    assert page["groups"] == ["admins", "developers"]
+    assert page["permissions"] == ["commit", "edit-site"]
+    assert "auth_forger" in page["plugins"]
+    assert "basicauth" in page["plugins"]
+    app.get("/commit", extra_environ={"REMOTE_USER": "rms"}, status=200)
+
+
+@pytest.mark.parametrize("extra_environ", [{}, {"REMOTE_USER": ""}])
+def test_no_forged_login(extra_environ):
+    app = make_site(skip_authentication=True)
+    page = app.get("/", extra_environ=extra_environ).json
+    assert page["anonymous"]
+    assert page["user"] is None
+    log_in(app, "rms")
+    assert app.get("/").json["anonymous"]
+
+
+def test_refusal_of_a_forged_login_is_the_applications():
+    app = make_site(skip_authentication=True)
+    response = app.get("/commit", extra_environ={"REMOTE_USER": "sballmer"}, status=401)
+    assert response.text == 'The user must have the "commit" permission'
+    assert "WWW-Authenticate" not in response.headers
+    app.get("/commit", status=401)
+
+
+def test_forged_login_with_other_metadata_and_key():
+    app = make_site(
+        skip_authentication=True,
+        remote_user_key="X_USER",
+        mdproviders=[("addresses", Addresses())],
+        identifiers=[TICKET],
+    )
+    page = app.get("/", extra_environ={"X_USER": "linus"}).json
+    assert (page["user id"], page["email"]) == ("linus", "linus@example.org")
+
+
+def test_forged_logout():
+    """An application logs out through repoze.who, which asks every identifier."""
+
+    def logout(environ, start_response):
+        headers = environ["repoze.who.api"].logout()
+        start_response("200 OK", [("Content-Type", "text/plain"), *headers])
+        return [b""]
+
+    app = setup_auth(logout, {}, {}, skip_authentication=True, identifiers=[TICKET])
+    response = webtest.TestApp(app).get("/", extra_environ={"REMOTE_USER": "rms"})
+    assert all("INVALID" in cookie for cookie in response.headers.getall("Set-Cookie"))
+
+
+@pytest.mark.parametrize("skip", [None, False, "false", "False", "no", " off", "0", 0])
+def test_no_forging(skip):
+    app = make_site(skip_authentication=skip)
+    assert "auth_forger" not in app.get("/").json["plugins"]
+    log_in(app, "rms")
+    assert app.get("/").json["user id"] == "rms"
+
+
+@pytest.mark.parametrize("skip", ["", "maybe", "flase", 2, [], ["true"]])
+def test_skip_authentication_that_is_neither(skip):
+    with pytest.raises(ValueError, match="skip_authentication is neither true nor false"):
+        setup_auth(site, skip_authentication=skip)
+
+
+# The log
+
+
+@pytest.mark.parametrize(("value", "logs"), [("1", True), ("0", False), ("", False), (None, False)])
+def test_auth_log(monkeypatch, capsys, value, logs):
+    monkeypatch.delenv("AUTH_LOG", raising=False)
+    if value is not None:
+        monkeypatch.setenv("AUTH_LOG", value)
+    app = make_site()
+    app.authorization = ("Basic", ("sballmer", "sballmer"))
+    app.get("/commit", status=401)
+    output = capsys.readouterr().out
+    for line in ("'trolls'", "'see-site'", "Authorization denied: The user must have the"):
+        assert (line in output) is logs
+
+
+def test_auth_log_shows_no_password(monkeypatch, capsys):
+    monkeypatch.setenv("AUTH_LOG", "1")
+    app = make_site(authenticators=[("anybody", Anybody())])
+    app.authorization = ("Basic", ("rms", "open sesame"))
+    app.get("/commit", status=200)
+    output = capsys.readouterr().out
+    assert "Authorization granted" in output
+    assert "sesame" not in output
+
+
+@implementer(IAuthenticator)
+class Anybody:
+    def authenticate(self, environ, identity):
+        return identity["login"]
+
+
+def test_auth_log_leaves_another_log_alone(monkeypatch, capsys):
+    monkeypatch.setenv("AUTH_LOG", "1")
+    stream = io.StringIO()
+    app = make_site(log_stream=stream, log_level=logging.WARNING)
+    log_in(app, "rms")
+    app.get("/commit")
+    assert (capsys.readouterr().out, stream.getvalue()) == ("", "")
+
+
+# The metadata provider by itself
+
+
+def test_it_is_a_metadata_provider():
+    assert verifyClass(IMetadataProvider, AuthorizationMetadata)
+    assert verifyObject(IMetadataProvider, AuthorizationMetadata())
+
+
+def test_forger_is_what_repoze_who_wants():
+    app = setup_auth(site, skip_authentication=True)
+    [(name, forger)] = app.api_factory.authenticators
+    assert name == "auth_forger"
+    assert verifyObject(IAuthenticator, forger)
+    assert verifyObject(IIdentifier, forger)
+
+
+class Counted:
+    """An adapter of before 1.0: nothing but lookups."""
+
+    def __init__(self, sections):
+        self.sections = sections
+        self.hints = []
+
+    def find_sections(self, hint):
+        self.hints.append(hint)
+        return self.sections.get(hint if isinstance(hint, str) else hint["repoze.what.userid"], ())
+
+
+class CountedAtOnce(Counted):
+    def find_sections_many(self, hints):
+        self.hints.append(sorted(hints))
+        return {section for hint in hints for section in self.sections.get(hint, ())}
+
+
+PERMISSIONS = {"directors": ["hire", "fire"], "sysadmins": ("hire", "reboot"), "cooks": {"cook"}}
+
+
+def lookup(adapter_class, groups):
+    adapters = {
+        "groups": {name: Counted({"rms": groups[name]}) for name in groups},
+        "permissions": {"one": adapter_class(PERMISSIONS), "two": adapter_class({})},
+    }
+    environ, identity = {}, {"repoze.who.userid": "rms"}
+    AuthorizationMetadata(adapters["groups"], adapters["permissions"]).add_metadata(
+        environ, identity
+    )
+    assert environ["repoze.what.adapters"] == adapters
+    credentials = environ["repoze.what.credentials"]
+    assert credentials["repoze.what.userid"] == "rms"
+    for kind in adapters:
+        assert isinstance(credentials[kind], tuple)
+        assert identity[kind] == credentials[kind]
+        assert len(set(credentials[kind])) == len(credentials[kind])
+    return adapters, set(credentials["groups"]), set(credentials["permissions"])
+
+
+@pytest.mark.parametrize("adapter_class", [Counted, CountedAtOnce])
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ({"a": ("directors", "sysadmins"), "b": ["sysadmins"]}, {"hire", "fire", "reboot"}),
+        ({"a": {"nobody"}}, set()),
+        ({"a": ()}, set()),
+        ({}, set()),
+    ],
+)
+def test_every_adapter_is_asked(adapter_class, groups, expected):
+    adapters, found_groups, found_permissions = lookup(adapter_class, groups)
+    assert found_groups == set().union(*groups.values())
+    assert found_permissions == expected
+    for adapter in adapters["groups"].values():
+        assert [hint["repoze.what.userid"] for hint in adapter.hints] == ["rms"]
+
+
+def test_permission_adapter_is_asked_once():
+    adapters, _, _ = lookup(CountedAtOnce, {"a": sorted(PERMISSIONS)})
+    for adapter in adapters["permissions"].values():
+        assert adapter.hints == [sorted(PERMISSIONS)]
+
+
+def test_nothing_is_known_without_adapters():
+    environ, identity = {}, {"repoze.who.userid": "someone"}
+    AuthorizationMetadata().add_metadata(environ, identity)
+    assert environ["repoze.what.credentials"] == {
+        "repoze.what.userid": "someone",
+        "groups": (),
+        "permissions": (),
+    }

@@ -1,0 +1,545 @@
+import io
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from string import ascii_letters
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from webob import Request
+
+from repoze.what.predicates import (
+    All,
+    Any,
+    CompoundPredicate,
+    Not,
+    NotAuthorizedError,
+    Predicate,
+    PredicateError,
+    has_all_permissions,
+    has_any_permission,
+    has_permission,
+    in_all_groups,
+    in_any_group,
+    in_group,
+    is_anonymous,
+    is_user,
+    not_anonymous,
+)
+
+
+def environ_of(user_id=None, groups=(), permissions=()):
+    if user_id is None:
+        return {}
+    return {
+        "repoze.what.credentials": {
+            "repoze.what.userid": user_id,
+            "groups": groups,
+            "permissions": permissions,
+        }
+    }
+
+
+ANONYMOUS = environ_of()
+RMS = environ_of("rms", ("admins", "developers"), ("commit", "edit-site"))
+
+
+class IsMonth(Predicate):
+    message = "The current month must be %(right_month)s and it is %(this_month)s"
+
+    def __init__(self, right_month, **arguments):
+        self.right_month = right_month
+        super().__init__(**arguments)
+
+    def evaluate(self, environ, credentials):
+        if environ.get("month") != self.right_month:
+            self.unmet(this_month=environ.get("month"))
+
+
+# The built-in ones
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        is_user("rms"),
+        not_anonymous(),
+        in_group("admins"),
+        in_all_groups("admins", "developers"),
+        in_any_group("trolls", "developers"),
+        has_permission("commit"),
+        has_all_permissions("commit", "edit-site"),
+        has_any_permission("see-site", "commit"),
+        Not(is_user("linus")),
+        Not(is_anonymous()),
+        All(is_user("rms"), in_group("admins")),
+        All(),
+        Any(is_user("linus"), in_group("admins")),
+        All(Any(is_user("linus"), is_user("rms")), Not(in_group("trolls"))),
+    ],
+    ids=lambda predicate: type(predicate).__name__,
+)
+def test_met(predicate):
+    assert predicate.is_met(RMS) is True
+    assert predicate.check_authorization(RMS) is None
+
+
+@pytest.mark.parametrize(
+    ("predicate", "environ", "message"),
+    [
+        (is_user("linus"), RMS, 'The current user must be "linus"'),
+        (is_user("rms"), ANONYMOUS, 'The current user must be "rms"'),
+        (is_anonymous(), RMS, "The current user must be anonymous"),
+        (not_anonymous(), ANONYMOUS, "The current user must have been authenticated"),
+        (
+            in_group("trolls"),
+            RMS,
+            'The current user must belong to the group "trolls"',
+        ),
+        (
+            in_all_groups("admins", "trolls", "php"),
+            RMS,
+            'The current user must belong to the group "trolls"',
+        ),
+        (
+            in_any_group("trolls", "php"),
+            RMS,
+            "The member must belong to at least one of the following groups: trolls, php",
+        ),
+        (in_any_group(), RMS, "The member must belong to at least one of the following groups: "),
+        (has_permission("see-site"), RMS, 'The user must have the "see-site" permission'),
+        (
+            has_all_permissions("commit", "see-site"),
+            RMS,
+            'The user must have the "see-site" permission',
+        ),
+        (
+            has_any_permission("see-site", "leave"),
+            RMS,
+            "The user must have at least one of the following permissions: see-site, leave",
+        ),
+        (Not(is_user("rms")), RMS, "The condition must not be met"),
+        (All(is_user("rms"), is_user("linus")), RMS, 'The current user must be "linus"'),
+        (
+            Any(is_user("linus"), in_group("trolls")),
+            RMS,
+            "At least one of the following predicates must be met: "
+            'The current user must be "linus", '
+            'The current user must belong to the group "trolls"',
+        ),
+    ],
+)
+def test_unmet(predicate, environ, message):
+    assert predicate.is_met(environ) is False
+    with pytest.raises(NotAuthorizedError) as refusal:
+        predicate.check_authorization(environ)
+    assert str(refusal.value) == message
+    with pytest.raises(NotAuthorizedError) as refusal:
+        predicate.evaluate(environ, environ.get("repoze.what.credentials"))
+    assert str(refusal.value) == message
+
+
+def test_anonymous():
+    assert is_anonymous().is_met(ANONYMOUS)
+    assert is_anonymous().is_met({"repoze.what.credentials": {}})
+
+
+def test_refusal_is_a_predicate_error():
+    assert issubclass(NotAuthorizedError, PredicateError)
+
+
+def test_compound_keeps_its_predicates():
+    first, second = is_user("rms"), in_group("admins")
+    assert CompoundPredicate(first, second).predicates == (first, second)
+
+
+def test_any_stops_at_the_first_that_is_met():
+    class Fails(Predicate):
+        def evaluate(self, environ, credentials):
+            raise AssertionError
+
+    assert Any(is_user("rms"), Fails()).is_met(RMS)
+
+
+# Fail closed
+
+EVERY_ONE = [
+    is_user("rms"),
+    is_user(None),
+    is_user(""),
+    not_anonymous(),
+    in_group("admins"),
+    in_all_groups("admins"),
+    in_any_group("admins"),
+    has_permission("commit"),
+    has_all_permissions("commit"),
+    has_any_permission("commit"),
+]
+
+
+@pytest.mark.parametrize("predicate", EVERY_ONE)
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"repoze.what.credentials": None},
+        {"repoze.what.credentials": {}},
+        {"repoze.what.credentials": {"groups": None, "permissions": None}},
+        {"repoze.what.credentials": {"repoze.what.userid": None}},
+        {"repoze.what.credentials": {"repoze.what.userid": ""}},
+    ],
+)
+def test_missing_credentials(predicate, environ):
+    assert predicate.is_met(environ) is False
+    with pytest.raises(NotAuthorizedError):
+        predicate.evaluate(environ, environ.get("repoze.what.credentials"))
+
+
+ODD = [
+    {"repoze.what.credentials": "rms"},
+    {"repoze.what.credentials": ("rms", "admins")},
+    {"repoze.what.credentials": {"groups": "sysadmins", "permissions": "commit-all"}},
+    {"repoze.what.credentials": {"groups": b"admins"}},
+    {"repoze.what.credentials": {"groups": 5}},
+    {"repoze.what.credentials": {"permissions": iter(["commit"])}},
+]
+
+
+@pytest.mark.parametrize("environ", ODD)
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        *EVERY_ONE,
+        is_anonymous(),
+        Not(in_group("admins")),
+        Not(Any(in_group("admins"), has_permission("commit"))),
+        All(),
+    ],
+)
+def test_odd_credentials_meet_nothing(predicate, environ):
+    assert predicate.is_met(environ) is False
+    with pytest.raises(NotAuthorizedError):
+        predicate.check_authorization(environ)
+
+
+def test_group_is_not_part_of_a_name():
+    credentials = {"groups": "sysadmins"}
+    with pytest.raises(NotAuthorizedError):
+        in_group("admins").evaluate({}, credentials)
+
+
+def test_bare_predicate_is_neither_true_nor_false():
+    with pytest.raises(TypeError, match=r"is_user .*is_met\(environ\)"):
+        bool(is_user("rms"))
+
+
+def test_predicate_without_evaluate():
+    class Unfinished(Predicate):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Unfinished"):
+        Unfinished().is_met(RMS)
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        is_user("linus", msg="No"),
+        is_anonymous(msg="No"),
+        in_group("trolls", msg="No"),
+        in_all_groups("trolls", "php", msg="No"),
+        in_any_group("trolls", "php", msg="No"),
+        has_permission("see-site", msg="No"),
+        has_all_permissions("see-site", "leave", msg="No"),
+        has_any_permission("see-site", "leave", msg="No"),
+        Not(is_user("rms"), msg="No"),
+        All(is_user("linus"), is_user("rms"), msg="No"),
+        Any(is_user("linus"), msg="No"),
+    ],
+    ids=lambda predicate: type(predicate).__name__,
+)
+def test_message_of_an_instance(predicate):
+    with pytest.raises(NotAuthorizedError, match=r"^No$"):
+        predicate.check_authorization(RMS)
+    assert "No" not in {str(type(predicate).message), Predicate.message}
+
+
+def test_not_anonymous_message_of_an_instance():
+    with pytest.raises(NotAuthorizedError, match=r"^No$"):
+        not_anonymous(msg="No").check_authorization(ANONYMOUS)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "message"),
+    [
+        (IsMonth(3), "The current month must be 3 and it is 4"),
+        (IsMonth(3, msg="%(this_month)s is not %(right_month)d"), "4 is not 3"),
+        (IsMonth(3, msg="请登陆 %(this_month)s"), "请登陆 4"),
+        (in_group("php", msg="Join %(group_name)s"), "Join php"),
+        (has_permission("leave", msg="Ask for %(permission_name)s"), "Ask for leave"),
+        (is_user("éva", msg="Only %(user_name)s"), "Only éva"),
+        (in_any_group("php", "c", msg="One of %(group_list)s"), "One of php, c"),
+        (has_any_permission("a", "b", msg="One of %(permission_list)s"), "One of a, b"),
+        (Any(is_user("x", msg="A"), msg="Not: %(failed_predicates)s"), "Not: A"),
+        (IsMonth(3, msg=""), ""),
+    ],
+)
+def test_placeholders(predicate, message):
+    environ = {"month": 4}
+    with pytest.raises(NotAuthorizedError) as refusal:
+        predicate.check_authorization(environ)
+    assert str(refusal.value) == message
+
+
+def test_message_of_one_refusal():
+    predicate = IsMonth(3)
+    with pytest.raises(NotAuthorizedError, match=r"^Wait until 3, 5 days$"):
+        predicate.unmet("Wait until %(right_month)s, %(days)s days", days=5)
+    assert predicate.message == IsMonth.message
+
+
+def test_placeholder_in_place_of_an_attribute():
+    with pytest.raises(NotAuthorizedError, match=r"^The current month must be May and it is 4$"):
+        IsMonth(5).unmet(right_month="May", this_month=4)
+
+
+@pytest.mark.parametrize("message", ["100%", "%(missing)s", "50% of", "%d", "%(right_month)y"])
+def test_slip_in_a_message_still_refuses(message):
+    predicate = IsMonth(3, msg=message)
+    assert predicate.is_met({}) is False
+    with pytest.raises(NotAuthorizedError) as refusal:
+        predicate.check_authorization({})
+    assert str(refusal.value) == message
+
+
+def test_lazily_translated_message():
+    language = "en"
+
+    class Lazy:
+        def __str__(self):
+            return {"en": "Only %(user_name)s", "es": "Solo %(user_name)s"}[language]
+
+    predicate = is_user("carla", msg=Lazy())
+    language = "es"
+    with pytest.raises(NotAuthorizedError, match=r"^Solo carla$"):
+        predicate.check_authorization(RMS)
+
+
+def test_decisions_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    environ = {**RMS, "repoze.who.logger": logging.getLogger("who")}
+    is_user("rms").check_authorization(environ)
+    with pytest.raises(NotAuthorizedError):
+        is_user("linus", msg="请 %(user_name)s").check_authorization(environ)
+    assert caplog.messages == ["Authorization granted", "Authorization denied: 请 linus"]
+
+
+def test_asking_is_not_logged(caplog):
+    caplog.set_level(logging.INFO)
+    is_user("rms").is_met({**RMS, "repoze.who.logger": logging.getLogger("who")})
+    assert caplog.messages == []
+
+
+# Predicates in the style of before 1.0.2
+
+
+class OldStyle(Predicate):
+    message = "It must be %(wanted)s"
+
+    def __init__(self, wanted, **arguments):
+        super().__init__(**arguments)
+        self.wanted = wanted
+
+    def _eval_with_environ(self, environ):
+        return environ.get("actual") == self.wanted
+
+
+@pytest.mark.parametrize(("actual", "is_met"), [(3, True), (4, False), (None, False)])
+def test_old_style(actual, is_met):
+    with pytest.warns(DeprecationWarning, match=r"OldStyle: define evaluate\("):
+        assert OldStyle(3).is_met({"actual": actual}) is is_met
+
+
+def test_old_style_refusal():
+    predicate = All(OldStyle(3))
+    with (
+        pytest.warns(DeprecationWarning, match="OldStyle"),
+        pytest.raises(NotAuthorizedError, match=r"^It must be 3$"),
+    ):
+        predicate.check_authorization({})
+
+
+# Threads
+
+
+@pytest.mark.parametrize(
+    ("predicate_class", "key", "message"),
+    [
+        (in_all_groups, "groups", 'The current user must belong to the group "%s"'),
+        (has_all_permissions, "permissions", 'The user must have the "%s" permission'),
+    ],
+)
+def test_refusals_of_other_threads(predicate_class, key, message):
+    names = sorted(ascii_letters)
+    shared = predicate_class(*names)
+
+    def refusals(missing):
+        environ = {"repoze.what.credentials": {key: set(names) - {missing}}}
+        texts = set()
+        for _ in range(100):
+            with pytest.raises(NotAuthorizedError) as refusal:
+                shared.check_authorization(environ)
+            texts.add(str(refusal.value))
+        return texts
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(refusals, names)) == [{message % name} for name in names]
+
+
+# The variables of a request
+
+
+def test_variables_of_nothing():
+    assert IsMonth(3).parse_variables({}) == {
+        "get": {},
+        "post": {},
+        "positional_args": (),
+        "named_args": {},
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_variables(method, content_type):
+    request = Request.blank(
+        "/posts?post_id=5&tag=%C3%A9&tag=b&empty=",
+        method=method,
+        POST={"author": "éva", "title": ""},
+        content_type=content_type,
+    )
+    request.environ["wsgi.input"] = io.BufferedReader(io.BytesIO(request.body))
+    request.is_body_seekable = False
+    request.environ["wsgiorg.routing_args"] = ((45, "x"), {"language": "es"})
+    body = request.copy().body
+    variables = IsMonth(3).parse_variables(request.environ)
+    assert variables["get"] == {"post_id": "5", "tag": "b", "empty": ""}
+    assert variables["get"].getall("tag") == ["é", "b"]
+    assert variables["post"] == {"author": "éva", "title": ""}
+    assert variables["positional_args"] == (45, "x")
+    assert variables["named_args"] == {"language": "es"}
+    # And again, by predicates that follow, and by an application that knows nothing of WebOb.
+    assert IsMonth(3).parse_variables(request.environ) == variables
+    assert request.environ["wsgi.input"].read(request.content_length) == body
+
+
+def test_uploaded_file():
+    request = Request.blank("/", POST={"photo": ("photo.jpg", b"\xff\xd8"), "of": "éva"})
+    variables = IsMonth(3).parse_variables(request.environ)
+    assert variables["post"]["photo"].file.read() == b"\xff\xd8"
+    assert variables["post"]["of"] == "éva"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+def test_body_that_is_not_a_form_is_not_read(content_type):
+    body = io.BytesIO(b'{"a=b&": 1}')
+    request = Request.blank("/", method="PUT", content_type=content_type)
+    request.environ |= {"wsgi.input": body, "CONTENT_LENGTH": "11"}
+    assert IsMonth(3).parse_variables(request.environ)["post"] == {}
+    assert request.environ["wsgi.input"] is body
+    assert body.tell() == 0
+
+
+def test_post_of_no_type_is_a_form():
+    request = Request.blank("/", method="POST", body=b"a=1")
+    request.content_type = ""
+    assert IsMonth(3).parse_variables(request.environ)["post"] == {"a": "1"}
+
+
+def test_changing_the_variables_changes_nothing_in_the_request():
+    request = Request.blank("/?a=1", POST={"b": "2"}, content_type="multipart/form-data")
+    variables = IsMonth(3).parse_variables(request.environ)
+    variables["get"]["a"] = variables["post"]["b"] = "3"
+    assert (request.GET, request.POST) == ({"a": "1"}, {"b": "2"})
+
+
+def form_environ(content_type, body, query="", length=None):
+    return {
+        "REQUEST_METHOD": "POST",
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)) if length is None else length,
+        "wsgi.input": io.BytesIO(body),
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("post_id=5&broken=%ff%zz", {"post_id": "5", "broken": "\ufffd%zz"}),
+        ("post_id=5&broken=\xff", {"post_id": "5", "broken": "\ufffd"}),
+        ("name=\xc3\xa9va", {"name": "éva"}),
+        ("name=\u4e00", {"name": "?"}),
+        ("&&=&a", {"": "", "a": ""}),
+        ("a=1;b=2", {"a": "1;b=2"}),
+    ],
+)
+def test_malformed_query_and_form(query, expected):
+    environ = form_environ("application/x-www-form-urlencoded; charset=x", b"", query)
+    assert IsMonth(3).parse_variables(environ)["get"] == expected
+    body = query.encode("latin-1", "replace")
+    environ = form_environ("application/x-www-form-urlencoded; charset=x", body)
+    assert IsMonth(3).parse_variables(environ)["post"] == expected
+    assert environ["wsgi.input"].read() == body
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n%s\r\n1\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", PART % b""),
+        ("multipart/form-data; boundary=\xff", PART % b""),
+        ("multipart/form-data; boundary=b; charset=latin-1", PART % b""),
+        ("multipart/form-data; boundary=b; charset=unheard-of", PART % b""),
+        ("multipart/form-data; boundary=b", PART % b"Content-Type: text/plain; charset=no\r\n"),
+        ("multipart/form-data; boundary=b", PART % b"Content-Transfer-Encoding: base64\r\n"),
+        ("multipart/form-data; boundary=b", PART % b"Content-Type: multipart/mixed\r\n"),
+        ("multipart/form-data; boundary=b", b"\x00\xff"),
+        ("multipart/form-data; boundary=b", b""),
+    ],
+)
+def test_malformed_multipart_form(content_type, body):
+    environ = form_environ(content_type, body)
+    assert IsMonth(3).parse_variables(environ)["post"] == {}
+    assert environ["wsgi.input"].read() == body
+
+
+def test_length_that_is_no_number():
+    environ = form_environ("multipart/form-data; boundary=b", PART % b"", length="many")
+    assert IsMonth(3).parse_variables(environ)["post"] == {}
+
+
+@given(
+    st.binary(),
+    st.text(st.characters(max_codepoint=255)),
+    st.sampled_from(
+        [
+            "multipart/form-data; boundary=b",
+            "multipart/form-data; boundary=b; charset=utf-16",
+            "application/x-www-form-urlencoded",
+            "",
+        ]
+    ),
+)
+def test_any_query_and_body_can_be_parsed(noise, query, content_type):
+    body = (PART % b"")[:-9] + noise + PART % noise
+    environ = form_environ(content_type, body, query)
+    variables = IsMonth(3).parse_variables(environ)
+    assert set(variables) == {"get", "post", "positional_args", "named_args"}
+    assert environ["wsgi.input"].read() == body
