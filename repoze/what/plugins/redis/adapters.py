@@ -1,0 +1,235 @@
+"""The adapters: a question of repoze.what becomes one operation on the server."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import EllipsisType
+from typing import Any, ClassVar
+
+import redis
+from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, SourceError
+
+from .connection import Database, client_of_database
+from .layouts import PlainLayout
+from .names import Name, decode, described, encode, encode_for_write
+
+
+class _RedisAdapter(BaseSourceAdapter):
+    DB_NAME: ClassVar[int]
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        db: int | EllipsisType | None = ...,
+        *,
+        writable: bool = True,
+    ) -> None:
+        db = self.DB_NAME if isinstance(db, EllipsisType) else db
+        self._database = Database(client, db)
+        super().__init__(writable)
+        if db is None:
+            warnings.warn(
+                f"With db=None, each set in {self._database} is a section: whoever may write "
+                "there may make one. Give the adapter a database of its own.",
+                stacklevel=2,
+            )
+        self._client = client
+        self._db = db
+        self._layout = PlainLayout(self._database)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._database}>"
+
+    @cached_property
+    def db_connection(self) -> redis.Redis:
+        """A client of the adapter's database, for raw access, on connections of its own."""
+        return client_of_database(self._client, self._db)
+
+    def get_all_sections(self) -> dict[str, set[str]]:
+        """Return all sections, each with its items.
+
+        They are read in pages of about 100: each section is consistent in itself, but a change of
+        several that is made meanwhile may be seen in part. A section that is there all the while
+        is never missed.
+
+        :raises SourceError: where the server refuses; `SourceUnavailable` where it cannot be
+            reached or does not answer. So do all methods, and it is not said of each.
+        """
+        return {
+            decode(section): _decode_all(items)
+            for section, items in self._layout.get_all_sections().items()
+        }
+
+    def get_section_items(self, section: Name) -> set[str]:
+        """Return the items of *section*.
+
+        :raises NonExistingSectionError: where there is no such section.
+        """
+        name = encode(section)
+        if name is None:
+            raise NonExistingSectionError(f"{described(section)} cannot name a section.")
+        return _decode_all(self._layout.get_section_items(name))
+
+    def find_sections(self, hint: Any) -> set[str]:
+        """Return the sections that belong to *hint*: `find_sections_many` of one."""
+        return self.find_sections_many((hint,))
+
+    def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
+        """Return the sections that belong to any of *hints*, asking the server once.
+
+        :param hints: credentials where this is a group adapter, and groups where it is a permission
+            adapter. What can name nothing (see `names.encode`) belongs to no section.
+        """
+        items = {encode(self._item(hint)) for hint in _several(hints)}
+        found = [item for item in items if item is not None]
+        return _decode_all(self._layout.find_sections(found)) if found else set()
+
+    def create_section(self, section: Name) -> None:
+        """Add *section*, without items.
+
+        :raises ExistingSectionError: where there is one of that name.
+        :raises SourceError: where the name is refused, or is that of a key which is no section.
+            Any write raises it on an adapter that is not writable, or where a name is refused.
+        """
+        self._check_writable()
+        self._create_section(section)
+
+    def edit_section(self, section: Name, new_section: Name) -> None:
+        """Rename *section* to *new_section*; it keeps its items.
+
+        :raises NonExistingSectionError: where there is no *section*.
+        :raises ExistingSectionError: where *new_section* is taken, by *section* itself included.
+        """
+        self._check_writable()
+        self._edit_section(section, new_section)
+
+    def delete_section(self, section: Name) -> None:
+        """Remove *section* and its items.
+
+        :raises NonExistingSectionError: where there is no such section.
+        """
+        self._check_writable()
+        self._delete_section(section)
+
+    def include_items(self, section: Name, items: Iterable[Name]) -> None:
+        """Add *items* to *section*: all of them, or none where one is refused.
+
+        :raises NonExistingSectionError: where there is no such section.
+        :raises ItemPresentError: where one of them is in it already.
+        """
+        self._check_writable()
+        self._include_items(section, items)
+
+    def include_item(self, section: Name, item: Name) -> None:
+        """Add one item to *section*: `include_items` of one."""
+        self.include_items(section, (item,))
+
+    def exclude_items(self, section: Name, items: Iterable[Name]) -> None:
+        """Remove *items* from *section*: all of them, or none where one is refused.
+
+        :raises NonExistingSectionError: where there is no such section.
+        :raises ItemNotPresentError: where one of them is not in it.
+        """
+        self._check_writable()
+        self._exclude_items(section, items)
+
+    def exclude_item(self, section: Name, item: Name) -> None:
+        """Remove one item from *section*: `exclude_items` of one."""
+        self.exclude_items(section, (item,))
+
+    def set_section_items(self, section: Name, items: Iterable[Name]) -> None:
+        """Make *items* all that *section* has.
+
+        :raises NonExistingSectionError: where there is no such section.
+        """
+        self._check_writable()
+        self._layout.set_section_items(encode_for_write(section), _encode_all(items))
+
+    # What the base class asks of a subclass. The checks are part of each write on the server, so
+    # these make them too.
+
+    def _item(self, hint: Any) -> object:
+        return hint
+
+    def _get_all_sections(self) -> dict[str, set[str]]:
+        return self.get_all_sections()
+
+    def _get_section_items(self, section: Name) -> set[str]:
+        return self.get_section_items(section)
+
+    def _find_sections(self, hint: Any) -> set[str]:
+        return self.find_sections(hint)
+
+    def _section_exists(self, section: Name) -> bool:
+        name = encode(section)
+        return name is not None and self._layout.section_exists(name)
+
+    def _item_is_included(self, section: Name, item: Name) -> bool:
+        name, item_name = encode(section), encode(item)
+        if name is None or item_name is None:
+            return False
+        return self._layout.item_is_included(name, item_name)
+
+    def _create_section(self, section: Name) -> None:
+        self._layout.create_section(encode_for_write(section))
+
+    def _edit_section(self, section: Name, new_section: Name) -> None:
+        self._layout.edit_section(encode_for_write(section), encode_for_write(new_section))
+
+    def _delete_section(self, section: Name) -> None:
+        self._layout.delete_section(encode_for_write(section))
+
+    def _include_items(self, section: Name, items: Iterable[Name]) -> None:
+        self._layout.include_items(encode_for_write(section), _encode_all(items))
+
+    def _exclude_items(self, section: Name, items: Iterable[Name]) -> None:
+        self._layout.exclude_items(encode_for_write(section), _encode_all(items))
+
+
+class RedisGroupAdapter(_RedisAdapter):
+    """A group source in Redis: the groups are its sections, user ids their items.
+
+    :param client: a redis-py client of any kind but a cluster's. Its settings are used, and it is
+        left alone: the adapter opens connections of its own, the first when it is first asked.
+    :param db: the number of the database; left out, `DB_NAME`. `None` is that of *client*, which
+        is warned about: each set that lies there is then a section.
+    :param writable: whether this adapter may change the source.
+    :raises TypeError: where *client* is no redis-py client or *db* no number.
+    :raises ValueError: where *db* is negative.
+
+    One adapter serves all threads of a process, and the processes that it forks.
+    """
+
+    DB_NAME = 1
+
+    def _item(self, hint: Any) -> object:
+        if hint is None:
+            return None
+        if not isinstance(hint, Mapping):
+            raise SourceError(
+                f"Credentials are a mapping with a 'repoze.what.userid', not {described(hint)}."
+            )
+        return hint.get("repoze.what.userid")
+
+
+class RedisPermissionAdapter(_RedisAdapter):
+    """A permission source in Redis: the permissions are its sections, groups their items.
+
+    Its arguments, and what it raises, are those of `RedisGroupAdapter`.
+    """
+
+    DB_NAME = 2
+
+
+def _several(names: Iterable[Any]) -> Iterable[Any]:
+    if isinstance(names, str | bytes):
+        raise SourceError(f"Several names are wanted, not the one name {described(names)}.")
+    return names
+
+
+def _encode_all(items: Iterable[Name]) -> list[bytes]:
+    return list({encode_for_write(item) for item in _several(items)})
+
+
+def _decode_all(names: Iterable[bytes]) -> set[str]:
+    return {decode(name) for name in names}

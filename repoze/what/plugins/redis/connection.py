@@ -1,0 +1,263 @@
+"""One database of the user's server, over connections of our own that are tried twice."""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any, TypeVar
+
+import redis
+from redis.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool
+from redis.sentinel import SentinelConnectionPool
+from repoze.what.adapters import AdapterError, SourceError
+
+from .failures import Task, code_word, is_lost_connection, is_reply, source_error
+from .names import described
+from .scripts import Script
+
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+except ImportError:
+    # redis-py has had them since 6.4.
+    _WITHOUT_NOTIFICATIONS = {}
+else:
+    _WITHOUT_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+Answer = TypeVar("Answer")
+
+# What a pool puts into the settings of its connections on its own behalf, or for another database:
+# a cache that two databases share answers for one with the keys of the other. Retries are ours.
+_OF_ANOTHER_POOL = frozenset(
+    (
+        "cache",
+        "cache_config",
+        "connection_pool",
+        "event_dispatcher",
+        "himport_registry",
+        "maint_notifications_config",
+        "maint_notifications_pool_handler",
+        "maintenance_notification_hash",
+        "maintenance_state",
+        "oss_cluster_maint_notifications_handler",
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+    )
+)
+# While a server is under maintenance, redis-py keeps the user's own settings under these names.
+_BEFORE_MAINTENANCE = {
+    "orig_host_address": "host",
+    "orig_socket_timeout": "socket_timeout",
+    "orig_socket_connect_timeout": "socket_connect_timeout",
+}
+# Redis resets a connection that announces more.
+MOST_ARGUMENTS = 1024 * 1024
+
+
+def client_of_database(client: redis.Redis, db: int | None) -> redis.Redis:
+    """Return a client that is connected as *client* is, but to database *db*, by a pool of its own.
+
+    :param client: the user's client, which is neither changed nor asked anything.
+    :param db: the number of the database; `None` is that of *client*.
+    :raises TypeError: where *client* is no such client, or *db* no such number.
+    :raises ValueError: where *db* is negative.
+    """
+    _check(client, db)
+    pool = client.connection_pool
+    settings = dict(pool.connection_kwargs)
+    for kept_as, setting in _BEFORE_MAINTENANCE.items():
+        if kept_as in settings:
+            settings[setting] = settings.pop(kept_as)
+    settings = {name: value for name, value in settings.items() if name not in _OF_ANOTHER_POOL}
+    settings["health_check_interval"] = 0
+    if db is not None:
+        settings["db"] = db
+    if _handshake_is_custom(pool.connection_class, settings):
+        settings["redis_connect_func"] = partial(
+            _connect_and_select, settings.get("redis_connect_func")
+        )
+    settings.update(
+        _WITHOUT_NOTIFICATIONS,
+        connection_class=pool.connection_class,
+        max_connections=pool.max_connections,
+    )
+    derived: ConnectionPool
+    if isinstance(pool, SentinelConnectionPool):
+        derived = SentinelConnectionPool(
+            pool.service_name,
+            pool.sentinel_manager,
+            is_master=pool.is_master,
+            check_connection=pool.check_connection,
+            **settings,
+        )
+    elif isinstance(pool, BlockingConnectionPool):
+        derived = BlockingConnectionPool(
+            timeout=pool.timeout, queue_class=pool.queue_class, **settings
+        )
+    else:
+        derived = ConnectionPool(**settings)
+    return redis.Redis(
+        connection_pool=derived,
+        # The client is what listens for renewed credentials.
+        credential_provider=settings.get("credential_provider"),
+    )
+
+
+def _check(client: object, db: object) -> None:
+    if isinstance(client, redis.RedisCluster):
+        raise TypeError(
+            "A RedisCluster cannot hold this layout: its sections are keys without a common "
+            "prefix, so they lie on all nodes of a cluster, and a lookup reads one"
+        )
+    if not isinstance(client, redis.Redis):
+        raise TypeError(f"A redis-py client is wanted (redis.Redis), not {described(client)}")
+    if db is not None and (isinstance(db, bool) or not isinstance(db, int)):
+        raise TypeError(f"db is the number of a database, or None, not {described(db)}")
+    if db is not None and db < 0:
+        raise ValueError(f"db is the number of a database, from 0, not {db}")
+
+
+def _handshake_is_custom(connection_class: type, settings: dict[str, Any]) -> bool:
+    return (
+        settings.get("redis_connect_func") is not None
+        or getattr(connection_class, "on_connect", None) is not AbstractConnection.on_connect
+    )
+
+
+def _connect_and_select(
+    shake_hands: Callable[[Any], None] | None, connection: redis.Connection
+) -> None:
+    # A handshake of somebody's own may leave the connection in database 0.
+    if shake_hands is None:
+        connection.on_connect()
+    else:
+        shake_hands(connection)
+    connection.send_command("SELECT", connection.db)
+    if connection.read_response(disable_decoding=True) != b"OK":
+        raise redis.ConnectionError(f"the server did not select database {connection.db}")
+
+
+class _Phase(Enum):
+    UNSENT = "not wholly sent, so not executed"
+    UNANSWERED = "sent; executed, or not"
+    ANSWERED = "nothing is owed"
+
+
+class Exchange:
+    """Commands and their replies, over the connection that a question is asked on."""
+
+    def __init__(self, connection: redis.Connection) -> None:
+        self.connection = connection
+        self.lost_reply = False
+        """Whether something was sent in full whose reply never came."""
+        self._phase = _Phase.ANSWERED
+
+    def ask(self, *command: bytes | str | int) -> Any:
+        """Send *command* and return the reply, with bytes for what is text."""
+        if len(command) > MOST_ARGUMENTS:
+            raise SourceError(
+                f"{len(command):,} arguments are more than the {MOST_ARGUMENTS:,} that Redis takes "
+                "in one command. Nothing was sent; do it in parts."
+            )
+        self._phase = _Phase.UNSENT
+        self.connection.send_command(*command)
+        self._phase = _Phase.UNANSWERED
+        try:
+            reply = self.connection.read_response(disable_decoding=True)
+        except Exception as error:
+            if is_reply(error):
+                self._phase = _Phase.ANSWERED
+            raise
+        self._phase = _Phase.ANSWERED
+        return reply
+
+    def evaluate(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Run *script* and return its reply; it is loaded where the server does not have it."""
+        try:
+            return self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except redis.ResponseError as error:
+            if code_word(error) != "NOSCRIPT":
+                raise
+        return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def hold(self, question: Callable[["Exchange"], Answer], *, reconnect: bool = False) -> Answer:
+        """Return what *question* makes of the replies that it asks this exchange for.
+
+        :param reconnect: whether to open the connection anew first.
+        """
+        try:
+            if reconnect:
+                self._phase = _Phase.UNSENT
+                self.connection.disconnect()
+                self.connection.connect()
+            return question(self)
+        except BaseException:
+            if self._phase is not _Phase.ANSWERED:
+                # Back in the pool, it would hand its late reply to the next caller.
+                self.connection.disconnect()
+                self.lost_reply |= self._phase is _Phase.UNANSWERED
+            raise
+
+
+class Database:
+    """One database of a server. Nothing is sent to it before it is asked.
+
+    :param client: a redis-py client, which is not changed: see `client_of_database`.
+    :param db: the number of the database; `None` is that of *client*.
+    """
+
+    def __init__(self, client: redis.Redis, db: int | None) -> None:
+        # The client is kept because renewed credentials come to the pool through it.
+        self._client = client_of_database(client, db)
+        self._pool = self._client.connection_pool
+        get_connection = self._pool.get_connection
+        if signature(get_connection).parameters["command_name"].default is Parameter.empty:
+            # Up to redis-py 5.2; since then, it warns of a name that is given.
+            get_connection = partial(get_connection, "")
+        self._get_connection: Callable[[], redis.Connection] = get_connection
+
+    def __str__(self) -> str:
+        settings = self._pool.connection_kwargs
+        if isinstance(self._pool, SentinelConnectionPool):
+            place = f"service {self._pool.service_name!r}"
+        else:
+            place = "at " + (
+                settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
+            )
+        return f"Redis {place}, database {settings.get('db') or 0}"
+
+    def ask(
+        self, task: Task, question: Callable[[Exchange], Answer], *, repeatable: bool = True
+    ) -> Answer:
+        """Return what *question* returns; ask again, once, where the connection was gone.
+
+        :param task: what is asked, for errors to name.
+        :param question: is called with an exchange, and called anew with another connection.
+        :param repeatable: whether to ask again what was sent whose reply is lost. What was not
+            sent is always sent again.
+        :raises SourceUnavailable: where the server cannot be reached or does not answer.
+        :raises SourceError: where it refuses, or answers nonsense.
+        """
+        exchange: Exchange | None = None
+        try:
+            try:
+                exchange = Exchange(self._get_connection())
+                return exchange.hold(question)
+            except redis.ConnectionError as error:
+                if not is_lost_connection(error) or not (
+                    repeatable or exchange is None or not exchange.lost_reply
+                ):
+                    raise
+            if exchange is None:
+                exchange = Exchange(self._get_connection())
+                return exchange.hold(question)
+            # The same place in the pool, not another idle connection that may be as dead.
+            return exchange.hold(question, reconnect=True)
+        except AdapterError:
+            raise
+        except Exception as error:
+            lost_reply = exchange is not None and exchange.lost_reply
+            raise source_error(error, task, self, lost_reply=lost_reply) from error
+        finally:
+            if exchange is not None:
+                self._pool.release(exchange.connection)

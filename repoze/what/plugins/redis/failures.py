@@ -1,0 +1,126 @@
+"""What went wrong at the server, told as an error of the source."""
+
+import re
+from dataclasses import dataclass
+from queue import Empty
+
+import redis
+from repoze.what.adapters import SourceError, SourceUnavailable
+
+from .names import listed
+
+# redis-py takes the code word off the text of the errors that it has a class for.
+_CODE_WORDS = {
+    redis.exceptions.NoScriptError: "NOSCRIPT",
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.AuthenticationError: "NOAUTH",
+    redis.exceptions.AuthorizationError: "NOPERM",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+}
+# Redis 6.2 wraps what a command inside a script was refused with.
+_CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -)?([A-Z]+) ", re.DOTALL)
+
+_NOT_SERVING = frozenset(("BUSY", "LOADING", "MASTERDOWN"))
+_ADVICE = {
+    "BUSY": "A script runs there for too long; SCRIPT KILL may end it.",
+    "LOADING": "It is loading its data; try again when it has.",
+    "MASTERDOWN": "It is a replica that has lost its primary.",
+    "MISCONF": "It cannot save to disk; see its log.",
+    "NOAUTH": "Check the user name and the password of the client.",
+    "NOPERM": "Permit the command and the key to the client's user in the server's ACL.",
+    "OOM": "Raise its maxmemory, or free some memory.",
+    "READONLY": "It is a replica; give the adapter a client of the primary.",
+    "WRONGTYPE": "Rename or remove that key, or give the source a database of its own.",
+}
+_NO_SUCH_DATABASE = "DB index is out of range"
+
+
+def code_word(error: Exception) -> str | None:
+    """Return the word that an error reply of the server begins with, such as ``WRONGTYPE``.
+
+    `None` is returned where *error* is not such a reply, or has no code word.
+    """
+    for known, word in _CODE_WORDS.items():
+        if isinstance(error, known):
+            return word
+    match = _CODE_WORD.match(str(error)) if isinstance(error, redis.ResponseError) else None
+    return match and match[1]
+
+
+def is_reply(error: Exception) -> bool:
+    """Whether *error* is what the server answered, so that it has executed nothing."""
+    return (
+        isinstance(error, redis.ResponseError)
+        or code_word(error) is not None
+        # What redis-py makes of a READONLY from what Sentinel called the primary.
+        or isinstance(error.__context__, redis.exceptions.ReadOnlyError)
+    )
+
+
+def is_lost_connection(error: Exception) -> bool:
+    """Whether *error* says that a connection was gone or could not be made.
+
+    The subclasses of redis-py's `ConnectionError` say something else, and so does an exhausted
+    pool, which only the error that it arose from tells apart.
+    """
+    return type(error) is redis.ConnectionError and not is_exhausted_pool(error)
+
+
+def is_exhausted_pool(error: Exception) -> bool:
+    """Whether *error* is a connection pool's that has no connection left."""
+    return isinstance(error, redis.ConnectionError) and isinstance(
+        error.__context__, Empty | IndexError
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What was asked of which server, for people to read: *operation* on *names*."""
+
+    operation: str
+    names: tuple[bytes, ...] = ()
+    is_write: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.operation}({listed(self.names)})"
+
+
+def source_error(error: Exception, task: Task, server: object, *, lost_reply: bool) -> SourceError:
+    """Return the error to raise from *error*, which *task* met at *server*.
+
+    :param lost_reply: whether something was sent whose reply never came: nobody knows then what
+        became of a write.
+    """
+    word = code_word(error)
+    unavailable = True
+    if word is not None or isinstance(error, redis.ResponseError):
+        unavailable = word in _NOT_SERVING
+        problem = f"{server} refused it: {error}."
+        advice = _ADVICE.get(word or "", "")
+        if _NO_SUCH_DATABASE in str(error):
+            advice = "Choose another db, or raise `databases` in the server's configuration."
+    elif isinstance(error, redis.TimeoutError):
+        problem = f"{server} did not answer in time: {error}."
+        advice = ""
+    elif is_exhausted_pool(error):
+        problem = f"All connections to {server} are in use: {error}"
+        advice = "Raise the max_connections of the client's pool."
+    elif isinstance(error, redis.ConnectionError):
+        problem = f"{server} cannot be reached: {error}"
+        advice = "Is it running, and is the address right?"
+    else:
+        unavailable = False
+        problem = f"{server} gave an answer that makes no sense: {error!r}."
+        advice = "Is it a Redis server?"
+    outcome = ""
+    if task.is_write:
+        outcome = (
+            "The outcome is unknown: look at what is stored before you try again."
+            if lost_reply
+            else "Nothing was written."
+        )
+    text = " ".join(part for part in (f"{task}: {problem}", advice, outcome) if part)
+    return SourceUnavailable(text) if unavailable else SourceError(text)

@@ -1,0 +1,42 @@
+-- The sections that any of the given items is in.
+--
+-- ARGV: the items, at least one.
+-- Returns the names of the sections; one may be named twice, as SCAN may visit a key twice.
+--
+-- One pass over the sets of the database. SCAN rather than KEYS, which ACLs count as dangerous, and
+-- with TYPE, so that whatever else lies there is passed over. Nothing can be written between the
+-- calls of a script, so the pass sees one moment.
+
+local call = redis.call
+
+local function holds_one(section)
+  return call('SISMEMBER', section, ARGV[1]) == 1
+end
+
+local function holds_any(section)
+  -- Lua's unpack takes a little less than 8,000 values.
+  for first = 1, #ARGV, 5000 do
+    local held = call('SMISMEMBER', section, unpack(ARGV, first, math.min(first + 4999, #ARGV)))
+    for i = 1, #held do
+      if held[i] == 1 then
+        return true
+      end
+    end
+  end
+  return false
+end
+
+local holds = #ARGV == 1 and holds_one or holds_any
+local found = {}
+local cursor = '0'
+repeat
+  local page = call('SCAN', cursor, 'COUNT', 1000, 'TYPE', 'set')
+  cursor = page[1]
+  local sections = page[2]
+  for i = 1, #sections do
+    if holds(sections[i]) then
+      found[#found + 1] = sections[i]
+    end
+  end
+until cursor == '0'
+return found

@@ -1,0 +1,79 @@
+"""Sections and items: text to an application, bytes to Redis."""
+
+from collections.abc import Sequence
+
+from repoze.what.adapters import SourceError
+
+Name = str | bytes | int
+"""What may name a section or an item. An `int` stands for its decimal text."""
+
+
+def encode(name: object) -> bytes | None:
+    """Return the bytes that *name* is stored as, or `None` where it can name nothing.
+
+    Text is stored as UTF-8, numbers as their decimal text, bytes as they are. Nothing is named by
+    an empty name, by `None` or a `bool`, by an object of another type, or by a `str` that no
+    bytes decode to (one with a lone surrogate that `decode` would not have produced).
+    """
+    if isinstance(name, str):
+        try:
+            return name.encode() or None
+        except UnicodeEncodeError:
+            return _encode_escaped(name)
+    if isinstance(name, bytes):
+        return bytes(name) or None
+    if isinstance(name, int) and not isinstance(name, bool):
+        return _encode_number(name)
+    return None
+
+
+def encode_for_write(name: object) -> bytes:
+    """Return the bytes that *name* is stored as.
+
+    :raises SourceError: where *name* can name nothing; see `encode`.
+    """
+    encoded = encode(name)
+    if encoded is None:
+        raise SourceError(
+            f"{described(name)} cannot name a section or an item: "
+            "a name is text, UTF-8 bytes or an int, and not empty"
+        )
+    return encoded
+
+
+def decode(name: bytes) -> str:
+    """Return the text of *name*; bytes that are not UTF-8 survive in it, as in PEP 383."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def described(value: object) -> str:
+    """Return *value* for people to read, whatever it is, cut where it is very long."""
+    try:
+        return repr(value)[:200]
+    except Exception:  # noqa: BLE001 - a repr may raise anything, an int of many digits does
+        return f"an object of type {type(value).__name__}"
+
+
+def listed(names: Sequence[bytes]) -> str:
+    """Return *names* for people to read: the first three, each cut where it is very long."""
+    shown = [described(decode(name)) for name in names[:3]]
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - len(shown):,} more")
+    return ", ".join(shown)
+
+
+def _encode_escaped(name: str) -> bytes | None:
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+    # Escapes that spell valid UTF-8 would make two texts one name: somebody else's, perhaps.
+    return encoded if decode(encoded) == name else None
+
+
+def _encode_number(name: int) -> bytes | None:
+    try:
+        return b"%d" % name
+    except ValueError:
+        # Python limits the digits that it converts.
+        return None

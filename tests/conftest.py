@@ -1,0 +1,52 @@
+import fakeredis
+import pytest
+import redis
+import servers
+
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+
+EXECUTABLES = servers.executables()
+
+
+def pytest_report_header():
+    return f"servers: {', '.join([*EXECUTABLES, 'fakeredis'])}; redis-py {redis.__version__}"
+
+
+def pytest_unconfigure():
+    servers.stop_all()
+
+
+@pytest.fixture(params=EXECUTABLES or [None], scope="session")
+def executable(request) -> str:
+    """Each real server of this machine in turn."""
+    if request.param is None:
+        pytest.skip("no redis-server or valkey-server on this machine")
+    return EXECUTABLES[request.param]
+
+
+@pytest.fixture
+def server(executable) -> servers.RedisServer:
+    """A real server that is empty."""
+    shared = servers.running(executable)
+    shared.client().flushall()
+    return shared
+
+
+@pytest.fixture(params=[*EXECUTABLES, "fakeredis"])
+def client(request) -> redis.Redis:
+    """A client of an empty server, each kind in turn."""
+    if request.param == "fakeredis":
+        return fakeredis.FakeRedis()
+    found = servers.running(EXECUTABLES[request.param]).client()
+    found.flushall()
+    return found
+
+
+@pytest.fixture
+def groups(client) -> RedisGroupAdapter:
+    return RedisGroupAdapter(client)
+
+
+@pytest.fixture
+def permissions(client) -> RedisPermissionAdapter:
+    return RedisPermissionAdapter(client)

@@ -1,0 +1,441 @@
+"""What the adapters answer and refuse, on every kind of server."""
+
+import threading
+
+import fakeredis
+import pytest
+import redis
+
+from repoze.what.adapters import (
+    BaseSourceAdapter,
+    ExistingSectionError,
+    ItemNotPresentError,
+    ItemPresentError,
+    NonExistingSectionError,
+    SourceError,
+)
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter, adapters
+
+
+def credentials(userid):
+    return {"repoze.what.userid": userid}
+
+
+def raw(adapter):
+    """Everything that lies in the adapter's database, as bytes."""
+    client = adapter.db_connection
+    return {key: client.smembers(key) for key in client.scan_iter() if client.type(key) == b"set"}
+
+
+def test_public_names():
+    assert adapters.RedisGroupAdapter is RedisGroupAdapter
+    assert adapters.RedisPermissionAdapter is RedisPermissionAdapter
+    assert issubclass(RedisGroupAdapter, BaseSourceAdapter)
+    assert (RedisGroupAdapter.DB_NAME, RedisPermissionAdapter.DB_NAME) == (1, 2)
+
+
+class TestSections:
+    def test_new_source_is_empty(self, groups):
+        assert groups.get_all_sections() == {}
+
+    def test_created_section_is_empty(self, groups):
+        groups.create_section("admins")
+        assert groups.get_all_sections() == {"admins": set()}
+        assert groups.get_section_items("admins") == set()
+
+    def test_section_is_created_once(self, groups):
+        groups.create_section("admins")
+        groups.include_item("admins", "rms")
+        with pytest.raises(ExistingSectionError, match=r"section 'admins' already .*database 1"):
+            groups.create_section("admins")
+        assert groups.get_all_sections() == {"admins": {"rms"}}
+
+    def test_renamed_section_keeps_its_items(self, groups):
+        groups.create_section("admins")
+        groups.include_items("admins", ["rms", "linus"])
+        groups.edit_section("admins", "trolls")
+        assert groups.get_all_sections() == {"trolls": {"rms", "linus"}}
+
+    @pytest.mark.parametrize("taken", ["admins", "trolls"])
+    def test_rename_never_swallows_a_section(self, groups, taken):
+        groups.create_section("admins")
+        groups.create_section("trolls")
+        groups.include_item("trolls", "sballmer")
+        with pytest.raises(ExistingSectionError, match=taken):
+            groups.edit_section("admins", taken)
+        assert groups.get_all_sections() == {"admins": set(), "trolls": {"sballmer"}}
+
+    def test_deleted_section_is_gone(self, groups):
+        groups.create_section("admins")
+        groups.include_item("admins", "rms")
+        groups.delete_section("admins")
+        assert groups.get_all_sections() == {}
+        assert groups.find_sections(credentials("rms")) == set()
+
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            lambda adapter: adapter.get_section_items("admins"),
+            lambda adapter: adapter.edit_section("admins", "trolls"),
+            lambda adapter: adapter.delete_section("admins"),
+            lambda adapter: adapter.include_items("admins", []),
+            lambda adapter: adapter.include_item("admins", "rms"),
+            lambda adapter: adapter.exclude_items("admins", []),
+            lambda adapter: adapter.exclude_item("admins", "rms"),
+            lambda adapter: adapter.set_section_items("admins", ["rms"]),
+        ],
+    )
+    def test_section_that_is_not_there(self, groups, operation):
+        with pytest.raises(NonExistingSectionError, match=r"no section 'admins' .*database 1"):
+            operation(groups)
+        assert groups.get_all_sections() == {}
+
+
+class TestItems:
+    @pytest.fixture(autouse=True)
+    def admins(self, groups):
+        groups.create_section("admins")
+        groups.include_items("admins", ["rms", "linus"])
+
+    def test_inclusion_is_all_or_nothing(self, groups):
+        with pytest.raises(ItemPresentError, match=r"'admins' has '(rms|linus)', '(rms|linus)'"):
+            groups.include_items("admins", ["ada", "rms", "linus"])
+        assert groups.get_section_items("admins") == {"rms", "linus"}
+
+    def test_exclusion_is_all_or_nothing(self, groups):
+        with pytest.raises(ItemNotPresentError, match="'admins' does not have 'ada'"):
+            groups.exclude_items("admins", ["rms", "ada"])
+        assert groups.get_section_items("admins") == {"rms", "linus"}
+
+    def test_many_refused_items_are_counted(self, groups):
+        with pytest.raises(ItemNotPresentError, match=r"does not have ('\d+', ){3}9,997 more"):
+            groups.exclude_items("admins", range(10_000))
+
+    def test_item_given_twice_is_included_once(self, groups):
+        groups.include_items("admins", ["7", 7, b"7"])
+        assert groups.get_section_items("admins") == {"rms", "linus", "7"}
+
+    def test_no_items_change_nothing(self, groups):
+        before = raw(groups)
+        groups.include_items("admins", [])
+        groups.exclude_items("admins", iter(()))
+        assert raw(groups) == before
+
+    def test_section_whose_last_item_leaves_stays(self, groups):
+        groups.exclude_items("admins", {"rms", "linus"})
+        assert groups.get_all_sections() == {"admins": set()}
+        groups.include_item("admins", "rms")
+        assert groups.get_all_sections() == {"admins": {"rms"}}
+
+    def test_items_are_replaced(self, groups):
+        groups.set_section_items("admins", ["linus", "ada"])
+        assert groups.get_section_items("admins") == {"linus", "ada"}
+        groups.set_section_items("admins", [])
+        assert groups.get_section_items("admins") == set()
+
+    def test_more_items_than_lua_unpacks(self, groups):
+        items = {f"user {number}" for number in range(20_001)}
+        groups.set_section_items("admins", items)
+        assert groups.get_section_items("admins") == items
+        groups.exclude_items("admins", items)
+        groups.include_items("admins", items)
+        assert groups.get_all_sections() == {"admins": items}
+
+    @pytest.mark.parametrize("items", ["rms", b"rms"])
+    @pytest.mark.parametrize("operation", ["include_items", "exclude_items", "set_section_items"])
+    def test_one_name_is_not_several(self, groups, operation, items):
+        with pytest.raises(SourceError, match="Several names are wanted"):
+            getattr(groups, operation)("admins", items)
+        assert groups.get_section_items("admins") == {"rms", "linus"}
+
+
+class TestLookups:
+    def test_groups_of_a_user(self, groups):
+        for group, users in {"admins": ["rms"], "php": ["rms", "ada"], "none": []}.items():
+            groups.create_section(group)
+            groups.include_items(group, users)
+        assert groups.find_sections(credentials("rms")) == {"admins", "php"}
+        assert groups.find_sections(credentials("nobody")) == set()
+        assert groups.find_sections_many([credentials("ada"), credentials("x")]) == {"php"}
+
+    def test_permissions_of_groups(self, permissions):
+        for permission, holders in {"edit": ["a", "b"], "read": ["b"], "stop": []}.items():
+            permissions.create_section(permission)
+            permissions.include_items(permission, holders)
+        assert permissions.find_sections("a") == {"edit"}
+        assert permissions.find_sections_many(["a", "b"]) == {"edit", "read"}
+        assert permissions.find_sections_many(iter(["c"])) == set()
+        assert permissions.find_sections_many([]) == set()
+
+    def test_more_groups_than_lua_unpacks(self, permissions):
+        permissions.create_section("edit")
+        permissions.include_item("edit", "group 12345")
+        assert permissions.find_sections_many(f"group {n}" for n in range(12346)) == {"edit"}
+        assert permissions.find_sections_many(f"group {n}" for n in range(12345)) == set()
+
+    @pytest.mark.parametrize("nobody", [None, {}, credentials(None), credentials(""), {"x": "rms"}])
+    def test_credentials_without_a_user_id(self, groups, nobody):
+        groups.create_section("admins")
+        groups.include_item("admins", "None")
+        assert groups.find_sections(nobody) == set()
+
+    def test_credentials_that_are_none(self, groups):
+        with pytest.raises(SourceError, match=r"mapping with a 'repoze.what.userid', not 'rms'"):
+            groups.find_sections("rms")
+
+    def test_one_group_is_not_several(self, permissions):
+        with pytest.raises(SourceError, match="Several names are wanted"):
+            permissions.find_sections_many("admins")
+
+    def test_another_process_is_seen_at_once(self, groups):
+        groups.create_section("admins")
+        groups.get_all_sections()
+        groups.get_section_items("admins")
+        groups.db_connection.sadd("admins", "rms")
+        groups.db_connection.sadd("trolls", "rms")
+        assert groups.get_section_items("admins") == {"rms"}
+        assert set(groups.get_all_sections()) == {"admins", "trolls"}
+        assert groups.find_sections(credentials("rms")) == {"admins", "trolls"}
+        assert groups.loaded_sections == {}
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("given", "stored"),
+        [
+            ("naïve", "naïve".encode()),
+            (b"bytes", b"bytes"),
+            (42, b"42"),
+            (-1, b"-1"),
+            ("\udcff", b"\xff"),
+            (b"\xff\xfe", b"\xff\xfe"),
+            ("a\0b\r\n*{}?[", b"a\0b\r\n*{}?["),
+            (" ", b" "),
+        ],
+    )
+    def test_name_that_is_taken(self, groups, given, stored):
+        text = stored.decode(errors="surrogateescape")
+        groups.create_section(given)
+        groups.include_item(given, given)
+        assert raw(groups) == {stored: {stored}}
+        assert groups.get_all_sections() == {text: {text}}
+        assert groups.find_sections(credentials(given)) == {text}
+        assert groups.find_sections(credentials(text)) == {text}
+        groups.edit_section(text, "other")
+        groups.exclude_item("other", text)
+        assert groups.get_all_sections() == {"other": set()}
+
+    REFUSED = ("", b"", None, True, False, 1.5, ("rms",), "\ud800", "\udcc3\udca9", 10**5000)
+
+    @pytest.mark.parametrize("name", REFUSED, ids=lambda name: f"{type(name).__name__}{id(name)}")
+    def test_name_that_is_refused(self, groups, name):
+        groups.create_section("admins")
+        for write in (
+            lambda: groups.create_section(name),
+            lambda: groups.edit_section("admins", name),
+            lambda: groups.edit_section(name, "trolls"),
+            lambda: groups.delete_section(name),
+            lambda: groups.include_item("admins", name),
+            lambda: groups.include_items("admins", ["rms", name]),
+            lambda: groups.exclude_item("admins", name),
+            lambda: groups.set_section_items("admins", ["rms", name]),
+            lambda: groups.include_item(name, "rms"),
+        ):
+            with pytest.raises(SourceError, match="cannot name a section or an item"):
+                write()
+        assert raw(groups) == {b"admins": {b""}}
+
+    @pytest.mark.parametrize("name", REFUSED, ids=lambda name: f"{type(name).__name__}{id(name)}")
+    def test_refused_name_belongs_to_nothing(self, groups, permissions, name):
+        for adapter in (groups, permissions):
+            adapter.db_connection.sadd("section", "", "é", "None", "True", "1")
+            adapter.db_connection.sadd("", "item")
+            with pytest.raises(NonExistingSectionError, match="cannot name a section"):
+                adapter.get_section_items(name)
+            assert not adapter._section_exists(name)
+            assert not adapter._item_is_included("section", name)
+            assert not adapter._item_is_included(name, "item")
+        assert groups.find_sections(credentials(name)) == set()
+        assert permissions.find_sections(name) == set()
+        assert permissions.find_sections_many([name, "item"]) == set()
+        assert permissions.get_all_sections() == {"section": {"é", "None", "True", "1"}}
+
+    def test_names_of_many_forms_stay_distinct(self, groups):
+        forms = ["é", "e\u0301", "a", "\u0430", "A", "\uff41", "K", "\u212a"]
+        for form in forms:
+            groups.create_section(form)
+            groups.include_item(form, form)
+        assert groups.get_all_sections() == {form: {form} for form in forms}
+        for form in forms:
+            assert groups.find_sections(credentials(form)) == {form}
+
+    def test_name_of_a_megabyte(self, groups):
+        name = "x" * 1_000_000
+        groups.create_section(name)
+        groups.include_item(name, name)
+        assert groups.find_sections(credentials(name)) == {name}
+        with pytest.raises(ExistingSectionError) as raised:
+            groups.create_section(name)
+        assert len(str(raised.value)) < 500
+
+
+class TestKeysOfOtherTypes:
+    @pytest.fixture(autouse=True)
+    def neighbours(self, groups):
+        client = groups.db_connection
+        client.set("string", "rms")
+        client.rpush("list", "rms")
+        client.hset("hash", "rms", "rms")
+        client.zadd("sorted set", {"rms": 1})
+        groups.create_section("admins")
+        groups.include_item("admins", "rms")
+
+    def test_they_break_no_lookup(self, groups):
+        assert groups.get_all_sections() == {"admins": {"rms"}}
+        assert groups.find_sections(credentials("rms")) == {"admins"}
+
+    @pytest.mark.parametrize("key", ["string", "list", "hash", "sorted set"])
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            lambda adapter, key: adapter.get_section_items(key),
+            lambda adapter, key: adapter.edit_section(key, "new"),
+            lambda adapter, key: adapter.delete_section(key),
+            lambda adapter, key: adapter.include_item(key, "ada"),
+            lambda adapter, key: adapter.exclude_item(key, "rms"),
+            lambda adapter, key: adapter.set_section_items(key, ["ada"]),
+        ],
+    )
+    def test_they_are_no_sections(self, groups, operation, key):
+        dump = groups.db_connection.dump(key)
+        with pytest.raises(NonExistingSectionError, match=rf"'{key}'.* holds a .*, not a set"):
+            operation(groups, key)
+        assert groups.db_connection.dump(key) == dump
+        assert not groups._section_exists(key)
+        assert not groups._item_is_included(key, "rms")
+
+    @pytest.mark.parametrize("key", ["string", "list", "hash", "sorted set"])
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            lambda adapter, key: adapter.create_section(key),
+            lambda adapter, key: adapter.edit_section("admins", key),
+        ],
+    )
+    def test_their_names_are_taken(self, groups, operation, key):
+        dump = groups.db_connection.dump(key)
+        with pytest.raises(SourceError, match=rf"{key}.*Rename or remove that key") as raised:
+            operation(groups, key)
+        assert isinstance(raised.value.__cause__, redis.ResponseError)
+        assert groups.db_connection.dump(key) == dump
+        assert groups.get_all_sections() == {"admins": {"rms"}}
+
+
+class TestReadOnly:
+    WRITES = (
+        lambda adapter: adapter.create_section("new"),
+        lambda adapter: adapter.edit_section("admins", "new"),
+        lambda adapter: adapter.delete_section("admins"),
+        lambda adapter: adapter.include_item("admins", "ada"),
+        lambda adapter: adapter.include_items("admins", ["ada"]),
+        lambda adapter: adapter.exclude_item("admins", "rms"),
+        lambda adapter: adapter.exclude_items("admins", ["rms"]),
+        lambda adapter: adapter.set_section_items("admins", []),
+    )
+
+    @pytest.mark.parametrize("write", WRITES)
+    def test_nothing_is_written(self, client, write):
+        source = RedisGroupAdapter(client)
+        source.create_section("admins")
+        source.include_item("admins", "rms")
+        reader = RedisGroupAdapter(client, writable=False)
+        assert reader.find_sections(credentials("rms")) == {"admins"}
+        with pytest.raises(SourceError):
+            write(reader)
+        assert source.get_all_sections() == {"admins": {"rms"}}
+
+
+class TestConstruction:
+    @pytest.mark.parametrize("client", [None, "redis://localhost", redis.asyncio.Redis(), object()])
+    def test_client_that_is_none(self, client):
+        with pytest.raises(TypeError, match="redis-py client is wanted"):
+            RedisGroupAdapter(client)
+
+    @pytest.mark.parametrize("db", ["1", 1.0, True, b"1"])
+    def test_database_that_is_no_number(self, db):
+        with pytest.raises(TypeError, match="number of a database"):
+            RedisGroupAdapter(redis.Redis(), db=db)
+
+    def test_database_that_is_negative(self):
+        with pytest.raises(ValueError, match="from 0, not -1"):
+            RedisGroupAdapter(redis.Redis(), db=-1)
+
+    def test_unknown_argument(self):
+        with pytest.raises(TypeError):
+            RedisGroupAdapter(redis.Redis(), decode=True)
+
+    def test_cluster(self):
+        cluster = redis.RedisCluster.__new__(redis.RedisCluster)
+        with pytest.raises(TypeError, match="RedisCluster cannot hold"):
+            RedisGroupAdapter(cluster)
+
+    def test_database_of_a_subclass(self):
+        class StaffAdapter(RedisGroupAdapter):
+            DB_NAME = 7
+
+        client = fakeredis.FakeRedis()
+        StaffAdapter(client).create_section("staff")
+        assert RedisGroupAdapter(client, db=7).get_all_sections() == {"staff": set()}
+        assert StaffAdapter(client, 3).get_all_sections() == {}
+
+    def test_database_of_the_client_is_warned_about(self):
+        client = fakeredis.FakeRedis(db=5)
+        with pytest.warns(UserWarning, match="database 5 is a section") as caught:
+            adapter = RedisGroupAdapter(client, db=None)
+        assert caught[0].filename == __file__
+        adapter.create_section("staff")
+        assert client.smembers("staff") == {b""}
+
+    def test_it_says_what_it_is(self):
+        adapter = RedisPermissionAdapter(redis.Redis(host="db.example", password="secret"))
+        assert repr(adapter) == "<RedisPermissionAdapter: Redis at db.example:6379, database 2>"
+
+
+def test_source_is_its_own_until_a_raw_select(client):
+    """A SELECT on the raw client reaches neither the adapter's connections nor the user's."""
+    groups = RedisGroupAdapter(client)
+    groups.create_section("admins")
+    with groups.db_connection.client() as raw_client:
+        raw_client.select(9)
+        raw_client.sadd("trolls", "rms")
+        assert groups.get_all_sections() == {"admins": set()}
+    assert client.connection_pool.connection_kwargs.get("db", 0) == 0
+    assert client.keys() == []
+
+
+def test_threads_share_an_adapter(groups):
+    for number in range(8):
+        groups.create_section(f"group {number}")
+        groups.include_item(f"group {number}", f"user {number}")
+    wrong = []
+
+    def ask(number):
+        for _ in range(50):
+            found = groups.find_sections(credentials(f"user {number}"))
+            if found != {f"group {number}"}:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+
+
+def test_answer_can_be_kept(groups):
+    groups.create_section("admins")
+    sections = groups.get_all_sections()
+    sections["admins"].add("mallory")
+    sections["trolls"] = set()
+    assert groups.get_all_sections() == {"admins": set()}

@@ -1,0 +1,157 @@
+"""Any sequence of operations, against a dict of sets."""
+
+import fakeredis
+import pytest
+import servers
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from repoze.what.adapters import (
+    ExistingSectionError,
+    ItemNotPresentError,
+    ItemPresentError,
+    NonExistingSectionError,
+)
+from repoze.what.plugins.redis import RedisPermissionAdapter
+
+NAMES = st.one_of(
+    st.sampled_from(["a", "b", "c"]),
+    st.text(min_size=1),
+    st.binary(min_size=1),
+    st.integers(),
+)
+
+
+def text(name):
+    encoded = name if isinstance(name, bytes) else str(name).encode("utf-8", "surrogateescape")
+    return encoded.decode("utf-8", "surrogateescape")
+
+
+class Sources(RuleBasedStateMachine):
+    """A permission source, and the dict of sets that it should be."""
+
+    client = None
+    names = Bundle("names")
+
+    def __init__(self):
+        super().__init__()
+        self.client.flushall()
+        self.adapter = RedisPermissionAdapter(self.client)
+        self.model = {}
+
+    def expect(self, refusals, operation, *arguments):
+        """Do it, and check that the first refusal whose condition holds is what it raises."""
+        for error, holds in refusals.items():
+            if holds:
+                with pytest.raises(error):
+                    operation(*arguments)
+                return False
+        operation(*arguments)
+        return True
+
+    @rule(target=names, name=NAMES)
+    def name(self, name):
+        return name
+
+    @rule(section=names)
+    def create(self, section):
+        name = text(section)
+        refusals = {ExistingSectionError: name in self.model}
+        if self.expect(refusals, self.adapter.create_section, section):
+            self.model[name] = set()
+
+    @rule(section=names, new=names)
+    def edit(self, section, new):
+        name, new_name = text(section), text(new)
+        refusals = {
+            NonExistingSectionError: name not in self.model,
+            ExistingSectionError: new_name in self.model,
+        }
+        if self.expect(refusals, self.adapter.edit_section, section, new):
+            self.model[new_name] = self.model.pop(name)
+
+    @rule(section=names)
+    def delete(self, section):
+        name = text(section)
+        refusals = {NonExistingSectionError: name not in self.model}
+        if self.expect(refusals, self.adapter.delete_section, section):
+            del self.model[name]
+
+    @rule(section=names, items=st.lists(names))
+    def include(self, section, items):
+        name, wanted = text(section), set(map(text, items))
+        refusals = {
+            NonExistingSectionError: name not in self.model,
+            ItemPresentError: wanted & self.model.get(name, set()),
+        }
+        if self.expect(refusals, self.adapter.include_items, section, items):
+            self.model[name] |= wanted
+
+    @rule(section=names, items=st.lists(names))
+    def exclude(self, section, items):
+        name, unwanted = text(section), set(map(text, items))
+        refusals = {
+            NonExistingSectionError: name not in self.model,
+            ItemNotPresentError: unwanted - self.model.get(name, set()),
+        }
+        if self.expect(refusals, self.adapter.exclude_items, section, items):
+            self.model[name] -= unwanted
+
+    @rule(section=names, items=st.lists(names))
+    def replace(self, section, items):
+        name = text(section)
+        refusals = {NonExistingSectionError: name not in self.model}
+        if self.expect(refusals, self.adapter.set_section_items, section, items):
+            self.model[name] = set(map(text, items))
+
+    @rule(items=st.lists(names, max_size=3))
+    def find(self, items):
+        wanted = set(map(text, items))
+        expected = {section for section, held in self.model.items() if held & wanted}
+        assert self.adapter.find_sections_many(items) == expected
+        for item in items:
+            assert self.adapter.find_sections(item) == {
+                section for section, held in self.model.items() if text(item) in held
+            }
+
+    @rule(section=names)
+    def read(self, section):
+        name = text(section)
+        assert self.adapter._section_exists(section) == (name in self.model)
+        if self.expect(
+            {NonExistingSectionError: name not in self.model},
+            self.adapter.get_section_items,
+            section,
+        ):
+            assert self.adapter.get_section_items(section) == self.model[name]
+
+    @invariant()
+    def stored_as_modelled(self):
+        assert self.adapter.get_all_sections() == self.model
+
+
+@pytest.mark.parametrize("kind", [*servers.executables(), "fakeredis"])
+def test_any_sequence_agrees_with_the_model(kind):
+    class Here(Sources):
+        client = (
+            fakeredis.FakeRedis()
+            if kind == "fakeredis"
+            else servers.running(servers.executables()[kind]).client()
+        )
+
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,67 @@
+"""The access-control data of three real organisations, through the middleware, on real Redis."""
+
+import gzip
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import servers
+
+from repoze.what.middleware import AuthorizationMetadata
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "rbac"
+
+
+def pairs(name):
+    """Return what each first column of the table *name* is paired with."""
+    found = defaultdict(set)
+    with gzip.open(DATA / f"{name}.tsv.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            key, value = line.rstrip("\n").split("\t")
+            found[key].add(value)
+    return found
+
+
+def load(adapter, sections):
+    for section, items in sections.items():
+        adapter.create_section(section)
+        adapter.include_items(section, items)
+
+
+def first_server():
+    """Return one real server, empty: over 10,000 sections, the plain layout takes its time."""
+    for executable in servers.executables().values():
+        server = servers.running(executable)
+        server.client().flushall()
+        return server
+    pytest.skip("no redis-server or valkey-server on this machine")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the organisations' data is not beside the project")
+@pytest.mark.parametrize(
+    ("organisation", "number_of_users"), [("hc", 46), ("apj", 2044), ("americas_large", 3485)]
+)
+def test_organisation(organisation, number_of_users):
+    server = first_server()
+    group_source, permission_source = (
+        RedisGroupAdapter(server.client()),
+        RedisPermissionAdapter(server.client()),
+    )
+    users_of = pairs(f"{organisation}.groups")
+    load(group_source, users_of)
+    load(permission_source, pairs(f"{organisation}.permissions"))
+    groups_of = defaultdict(set)
+    for group, users in users_of.items():
+        for user in users:
+            groups_of[user].add(group)
+    expected = pairs(f"{organisation}.expected")
+    assert len(groups_of) == number_of_users
+
+    metadata = AuthorizationMetadata({"redis": group_source}, {"redis": permission_source})
+    for user in groups_of.keys() | expected.keys():
+        environ, identity = {}, {"repoze.who.userid": user}
+        metadata.add_metadata(environ, identity)
+        credentials = environ["repoze.what.credentials"]
+        assert set(credentials["groups"]) == groups_of[user]
+        assert set(credentials["permissions"]) == expected.get(user, set())
