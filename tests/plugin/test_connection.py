@@ -313,8 +313,15 @@ class TestSentinel:
         adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=5))
         adapter.create_section("admins")
         server.client().replicaof(servers.HOST, server.port)
-        with pytest.raises(SourceError, match="Nothing was written"):
-            adapter.create_section("trolls")
+        before = server.client().info("stats")["total_connections_received"]
+        for _ in range(3):
+            with pytest.raises(SourceError, match="Nothing was written"):
+                adapter.create_section("trolls")
+        # Each time, the primary is looked for anew.
+        assert server.client().info("stats")["total_connections_received"] >= before + 3
+        server.client().replicaof("NO", "ONE")
+        adapter.create_section("trolls")
+        assert adapter.get_all_sections() == {"admins": set(), "trolls": set()}
 
     def test_late_reply_is_nobody_elses(self, watched):
         """Sentinel's connections do not close by themselves when a reply is late."""
@@ -385,6 +392,27 @@ def test_interrupted_question_is_nobody_elses(server):
     with pytest.raises(KeyboardInterrupt):
         adapter.find_sections(RMS)
     assert adapter.find_sections({"repoze.what.userid": "ada"}) == set()
+    assert adapter.find_sections(RMS) == {"admins"}
+
+
+def test_interrupted_handshake_is_nobody_elses(server):
+    class InterruptedConnection(redis.sentinel.SentinelManagedConnection):
+        interrupted = True
+
+        def read_response(self, *arguments, **settings):
+            if self.interrupted:
+                type(self).interrupted = False
+                raise KeyboardInterrupt
+            return super().read_response(*arguments, **settings)
+
+    client = FixedSentinel(server.port).master_for("staff", connection_class=InterruptedConnection)
+    adapter = RedisGroupAdapter(client)
+    server.client(db=1).sadd("admins", "rms")
+    with pytest.raises(KeyboardInterrupt):
+        adapter.find_sections(RMS)
+    assert not any(
+        connection._sock for connection in adapter._database._pool._available_connections
+    )
     assert adapter.find_sections(RMS) == {"admins"}
 
 

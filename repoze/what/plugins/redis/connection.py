@@ -52,6 +52,9 @@ _BEFORE_MAINTENANCE = {
 }
 # Redis resets a connection that announces more.
 MOST_ARGUMENTS = 1024 * 1024
+# Up to redis-py 5.2 a pool wants to know; since then it warns of being told.
+_NAME = signature(ConnectionPool.get_connection).parameters.get("command_name")
+_COMMAND_NAME = ("",) if _NAME is not None and _NAME.default is Parameter.empty else ()
 
 
 def client_of_database(client: redis.Redis, db: int | None) -> redis.Redis:
@@ -144,13 +147,43 @@ class _Phase(Enum):
 
 
 class Exchange:
-    """Commands and their replies, over the connection that a question is asked on."""
+    """Commands and their replies, over the connection of *pool* that a question is asked on."""
 
-    def __init__(self, connection: redis.Connection) -> None:
-        self.connection = connection
+    connection: redis.Connection
+
+    def __init__(self, pool: ConnectionPool) -> None:
         self.lost_reply = False
         """Whether something was sent in full whose reply never came."""
+        self._pool = pool
+        self._has_connection = False
         self._phase = _Phase.ANSWERED
+
+    def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
+        """Return what *question* makes of the replies that it asks this exchange for.
+
+        Another attempt is made on a fresh connection, in the same place of the pool: another idle
+        one may be as dead as the first.
+        """
+        try:
+            if self._has_connection:
+                self._phase = _Phase.UNSENT
+                self.connection.disconnect()
+                self.connection.connect()
+            else:
+                self.connection = _connection_from(self._pool)
+                self._has_connection = True
+            return question(self)
+        except BaseException:
+            if self._phase is not _Phase.ANSWERED:
+                # Back in the pool, it would hand its late reply to the next caller.
+                self.connection.disconnect()
+                self.lost_reply |= self._phase is _Phase.UNANSWERED
+            raise
+
+    def close(self) -> None:
+        """Give the connection, if there is one, back to the pool."""
+        if self._has_connection:
+            self._pool.release(self.connection)
 
     def ask(self, *command: bytes | str | int) -> Any:
         """Send *command* and return the reply, with bytes for what is text."""
@@ -167,6 +200,9 @@ class Exchange:
         except Exception as error:
             if is_reply(error):
                 self._phase = _Phase.ANSWERED
+            if code_word(error) == "READONLY":
+                # Connecting anew finds the primary, where Sentinel or the name's address knows it.
+                self.connection.disconnect()
             raise
         self._phase = _Phase.ANSWERED
         return reply
@@ -180,23 +216,16 @@ class Exchange:
                 raise
         return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
 
-    def hold(self, question: Callable[["Exchange"], Answer], *, reconnect: bool = False) -> Answer:
-        """Return what *question* makes of the replies that it asks this exchange for.
 
-        :param reconnect: whether to open the connection anew first.
-        """
-        try:
-            if reconnect:
-                self._phase = _Phase.UNSENT
-                self.connection.disconnect()
-                self.connection.connect()
-            return question(self)
-        except BaseException:
-            if self._phase is not _Phase.ANSWERED:
-                # Back in the pool, it would hand its late reply to the next caller.
-                self.connection.disconnect()
-                self.lost_reply |= self._phase is _Phase.UNANSWERED
-            raise
+def _connection_from(pool: ConnectionPool) -> redis.Connection:
+    try:
+        return pool.get_connection(*_COMMAND_NAME)
+    except Exception:
+        raise
+    except BaseException:
+        # Interrupted in its handshake, Sentinel's goes back to the pool with a reply to come.
+        pool.disconnect(inuse_connections=False)
+        raise
 
 
 class Database:
@@ -207,14 +236,9 @@ class Database:
     """
 
     def __init__(self, client: redis.Redis, db: int | None) -> None:
-        # The client is kept because renewed credentials come to the pool through it.
+        # Kept because it is what listens for renewed credentials.
         self._client = client_of_database(client, db)
         self._pool = self._client.connection_pool
-        get_connection = self._pool.get_connection
-        if signature(get_connection).parameters["command_name"].default is Parameter.empty:
-            # Up to redis-py 5.2; since then, it warns of a name that is given.
-            get_connection = partial(get_connection, "")
-        self._get_connection: Callable[[], redis.Connection] = get_connection
 
     def __str__(self) -> str:
         settings = self._pool.connection_kwargs
@@ -232,32 +256,23 @@ class Database:
         """Return what *question* returns; ask again, once, where the connection was gone.
 
         :param task: what is asked, for errors to name.
-        :param question: is called with an exchange, and called anew with another connection.
+        :param question: is called with an exchange; a second time, where the first was lost.
         :param repeatable: whether to ask again what was sent whose reply is lost. What was not
             sent is always sent again.
         :raises SourceUnavailable: where the server cannot be reached or does not answer.
         :raises SourceError: where it refuses, or answers nonsense.
         """
-        exchange: Exchange | None = None
+        exchange = Exchange(self._pool)
         try:
             try:
-                exchange = Exchange(self._get_connection())
-                return exchange.hold(question)
+                return exchange.attempt(question)
             except redis.ConnectionError as error:
-                if not is_lost_connection(error) or not (
-                    repeatable or exchange is None or not exchange.lost_reply
-                ):
+                if not is_lost_connection(error) or (exchange.lost_reply and not repeatable):
                     raise
-            if exchange is None:
-                exchange = Exchange(self._get_connection())
-                return exchange.hold(question)
-            # The same place in the pool, not another idle connection that may be as dead.
-            return exchange.hold(question, reconnect=True)
+                return exchange.attempt(question)
+            finally:
+                exchange.close()
         except AdapterError:
             raise
         except Exception as error:
-            lost_reply = exchange is not None and exchange.lost_reply
-            raise source_error(error, task, self, lost_reply=lost_reply) from error
-        finally:
-            if exchange is not None:
-                self._pool.release(exchange.connection)
+            raise source_error(error, task, self, lost_reply=exchange.lost_reply) from error
