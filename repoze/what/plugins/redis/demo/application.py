@@ -1,0 +1,206 @@
+"""The pages and forms of the newspaper's site, as a WSGI application."""
+
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from webob import Request, Response
+from webob.exc import (
+    HTTPBadRequest,
+    HTTPConflict,
+    HTTPError,
+    HTTPForbidden,
+    HTTPMethodNotAllowed,
+    HTTPNotFound,
+    HTTPSeeOther,
+    HTTPUnauthorized,
+)
+
+from repoze.what.adapters import (
+    BaseSourceAdapter,
+    ItemNotPresentError,
+    ItemPresentError,
+    NonExistingSectionError,
+)
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+
+from .pages import ADMINISTRATION, PAGES
+from .people import PASSWORDS
+from .rendering import render, render_problem
+from .sessions import (
+    LOGIN_PATH,
+    has_form_token,
+    is_from_elsewhere,
+    local_path,
+    log_in,
+    log_out,
+)
+
+_PROTECTED = {page.path: page for page in PAGES}
+
+
+class Application:
+    """The application that ``setup_auth`` protects; `Site` says what its arguments are."""
+
+    def __init__(
+        self,
+        groups: RedisGroupAdapter,
+        permissions: RedisPermissionAdapter,
+        command_line: str | None,
+    ) -> None:
+        self._groups = groups
+        self._permissions = permissions
+        self._command_line = command_line
+        self._handlers: dict[str, dict[str, Callable[[Request], Response]]] = {
+            "/": {"GET": self._home},
+            "/style.css": {"GET": _style_sheet},
+            LOGIN_PATH: {"GET": _login_form, "POST": _log_in},
+            "/logout": {"POST": _log_out},
+            **{path: {"GET": _page} for path in _PROTECTED},
+            ADMINISTRATION.path: {"GET": self._administration, "POST": self._change},
+        }
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request."""
+        request = Request(environ)
+        try:
+            response = self._handler(request)(request)
+        except HTTPError as problem:
+            response = render_problem(request, problem)
+        answer: Iterable[bytes] = response(environ, start_response)
+        return answer
+
+    def _handler(self, request: Request) -> Callable[[Request], Response]:
+        """Return what answers *request*, if its sender may have that."""
+        # Unlike `request.path`, this is always there, be it UTF-8 or not.
+        path = request.environ["PATH_INFO"]
+        handlers = self._handlers.get(path)
+        if handlers is None:
+            raise HTTPNotFound("There is no such page here.")
+        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            methods = ", ".join(handlers)
+            raise HTTPMethodNotAllowed(f"This page takes {methods}.", headers=[("Allow", methods)])
+        if request.method == "POST" and is_from_elsewhere(request):
+            raise HTTPForbidden("That form is on another site. Nothing was done.")
+        page = _PROTECTED.get(path)
+        refusal = page and page.refusal(request.environ)
+        if page and refusal:
+            status = HTTPForbidden if request.remote_user else HTTPUnauthorized
+            raise status(f"“{page.title}” is for {page.audience}. {refusal}.")
+        return handler
+
+    def _home(self, request: Request) -> Response:
+        credentials = request.environ.get("repoze.what.credentials", {})
+        mine = set(credentials.get("groups", ()))
+        permissions = self._permissions.get_all_sections()
+        return render(
+            request,
+            "home.html",
+            groups=sorted(mine),
+            permissions={
+                name: sorted(mine & permissions.get(name, set()))
+                for name in sorted(credentials.get("permissions", ()))
+            },
+            pages=[(page, page.refusal(request.environ)) for page in PAGES],
+        )
+
+    def _administration(self, request: Request) -> Response:
+        return render(
+            request,
+            "administration.html",
+            page=ADMINISTRATION,
+            command_line=self._command_line,
+            sources={
+                name: (adapter.get_all_sections(), sorted(choices))
+                for name, (adapter, choices) in self._sources().items()
+            },
+        )
+
+    def _change(self, request: Request) -> Response:
+        _check_form_token(request)
+        form = _form(request)
+        try:
+            source, section, item = form["source"], form["section"], form["item"]
+            adapter, choices = self._sources()[source]
+            change, is_possible = {
+                "include": (adapter.include_item, item in choices),
+                "exclude": (adapter.exclude_item, item != ""),
+            }[form["change"]]
+        except KeyError:
+            raise HTTPBadRequest("The form is incomplete. Nothing was changed.") from None
+        if not (section and is_possible):
+            raise HTTPBadRequest(f"“{item}” cannot be in “{section}”. Nothing was changed.")
+        try:
+            change(section, item)
+        except (ItemNotPresentError, ItemPresentError, NonExistingSectionError) as error:
+            raise HTTPConflict(f"Somebody else has changed it meanwhile. {error}") from error
+        return HTTPSeeOther(location=f"{ADMINISTRATION.path}#{source}-{quote(section)}")
+
+    def _sources(self) -> dict[str, tuple[BaseSourceAdapter, set[str]]]:
+        """Return the adapter of each source, with the items that its sections may be given."""
+        return {
+            "groups": (self._groups, set(PASSWORDS)),
+            "permissions": (self._permissions, set(self._groups.get_all_sections())),
+        }
+
+
+def _page(request: Request) -> Response:
+    return render(request, "page.html", page=_PROTECTED[request.path])
+
+
+def _login_form(request: Request) -> Response:
+    path = local_path(request, _fields(request.query_string).get("came_from", "/"))
+    return _login_page(request, path)
+
+
+def _log_in(request: Request) -> Response:
+    form = _form(request)
+    path = local_path(request, form.get("came_from", "/"))
+    is_right, headers = log_in(request.environ, form.get("login", ""), form.get("password", ""))
+    if is_right:
+        return HTTPSeeOther(location=path, headers=headers)
+    response = _login_page(request, path, has_failed=True)
+    response.status = 403
+    response.headers.extend(headers)
+    return response
+
+
+def _login_page(request: Request, path: str, *, has_failed: bool = False) -> Response:
+    return render(
+        request,
+        "login.html",
+        came_from=path,
+        has_failed=has_failed,
+        page=_PROTECTED.get(path.partition("?")[0]),
+        passwords=PASSWORDS,
+    )
+
+
+def _log_out(request: Request) -> Response:
+    if request.remote_user:
+        _check_form_token(request)
+    return HTTPSeeOther(location="/", headers=log_out(request.environ))
+
+
+def _style_sheet(_: Request) -> Response:
+    style = files(__package__).joinpath("style.css").read_bytes()
+    return Response(style, content_type="text/css", charset="utf-8")
+
+
+def _form(request: Request) -> dict[str, str]:
+    return _fields(request.body.decode("utf-8", "replace"))
+
+
+def _fields(encoded: str) -> dict[str, str]:
+    return dict(parse_qsl(encoded, keep_blank_values=True))
+
+
+def _check_form_token(request: Request) -> None:
+    if not has_form_token(request.environ, _form(request).get("form_token", "")):
+        raise HTTPForbidden(
+            "That form belongs to another session. Nothing was done. Open its page anew."
+        )

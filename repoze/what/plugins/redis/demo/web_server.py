@@ -1,0 +1,56 @@
+"""The web server: waitress, on the loopback interface, in a thread of its own."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from waitress.server import create_server
+from waitress.wasyncore import close_all
+
+from . import DemoError
+
+LOOPBACK = "127.0.0.1"
+
+# It warns of every request that waits for a thread, which is no trouble here.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+# In bytes; the site's forms need a tenth of it.
+_LONGEST_BODY = 10_000
+
+
+@contextmanager
+def serving(application: Callable[..., Iterable[bytes]], port: int) -> Iterator[int]:
+    """Serve *application* on *port*, or on a free port where that is 0, and yield the port.
+
+    A port that cannot be had is a `DemoError`.
+    """
+    try:
+        listener = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise DemoError(f"Port {port} cannot be had: {error.strerror}") from error
+    connections: dict[int, object] = {}
+    closing: dict[int, object] = {}
+
+    def end_the_loop() -> None:
+        closing.update(connections)
+        connections.clear()
+
+    server = create_server(
+        application,
+        map=connections,
+        sockets=[listener],
+        ident=None,
+        max_request_body_size=_LONGEST_BODY,
+    )
+    thread = Thread(target=server.run, name="web server")
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.task_dispatcher.shutdown()
+        # Waitress' loop ends when it has no connections left; only it may look at them till then.
+        server.trigger.pull_trigger(end_the_loop)
+        thread.join()
+        close_all(closing)
