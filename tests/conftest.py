@@ -42,11 +42,27 @@ def client(request) -> redis.Redis:
     return found
 
 
+@pytest.fixture(params=["plain", "indexed"])
+def options(request) -> dict[str, str]:
+    """What an adapter is given besides its client, for each layout in turn."""
+    return {"plain": {}, "indexed": {"namespace": "tests"}}[request.param]
+
+
 @pytest.fixture
-def groups(client) -> RedisGroupAdapter:
+def groups(client, options) -> RedisGroupAdapter:
+    return RedisGroupAdapter(client, **options)
+
+
+@pytest.fixture
+def permissions(client, options) -> RedisPermissionAdapter:
+    return RedisPermissionAdapter(client, **options)
+
+
+@pytest.fixture
+def plain_groups(client) -> RedisGroupAdapter:
     return RedisGroupAdapter(client)
 
 
 @pytest.fixture
-def permissions(client) -> RedisPermissionAdapter:
-    return RedisPermissionAdapter(client)
+def indexed_groups(client) -> RedisGroupAdapter:
+    return RedisGroupAdapter(client, namespace="tests")

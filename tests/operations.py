@@ -20,6 +20,8 @@ WRITES = {
     "exclude_items": lambda adapter: adapter.exclude_items("edit", ["staff", "admins"]),
     "exclude_item": lambda adapter: adapter.exclude_item("edit", "staff"),
     "set_section_items": lambda adapter: adapter.set_section_items("edit", ["a"]),
+    "remove_item": lambda adapter: adapter.remove_item("staff"),
+    "rename_item": lambda adapter: adapter.rename_item("staff", "a"),
 }
 BEFORE = {"edit": {"staff", "admins"}, "read": set()}
 AFTER = {
@@ -31,6 +33,8 @@ AFTER = {
     "exclude_items": {**BEFORE, "edit": set()},
     "exclude_item": {**BEFORE, "edit": {"admins"}},
     "set_section_items": {**BEFORE, "edit": {"a"}},
+    "remove_item": {**BEFORE, "edit": {"admins"}},
+    "rename_item": {**BEFORE, "edit": {"a", "admins"}},
 }
 ANSWERS = {
     "get_all_sections": BEFORE,
@@ -40,8 +44,8 @@ ANSWERS = {
 }
 
 
-def fill(client):
-    adapter = RedisPermissionAdapter(client)
+def fill(client, **options):
+    adapter = RedisPermissionAdapter(client, **options)
     for section, items in BEFORE.items():
         adapter.create_section(section)
         adapter.include_items(section, items)
@@ -52,3 +56,12 @@ def load_scripts(adapter):
     for operation in (*LOOKUPS.values(), *WRITES.values()):
         with suppress(AdapterError):
             operation(adapter)
+
+
+def restore(adapter):
+    """Undo whichever one of the writes has been done."""
+    for section in adapter.get_all_sections():
+        adapter.delete_section(section)
+    for section, items in BEFORE.items():
+        adapter.create_section(section)
+        adapter.include_items(section, items)

@@ -40,6 +40,8 @@ class Proxy:
         self._server_port: int | None = port
         self._faults: list[Fault] = []
         self._refusals = 0
+        self.meanwhile = lambda: None
+        """What happens between the server's reply and its loss, where that is cut off."""
         self._tls = tls
         self._held = threading.Event()
         self._released = threading.Event()
@@ -154,6 +156,7 @@ class Proxy:
                 else:
                     self.round_trips += asked
                     if fault is Fault.CUT_REPLY:
+                        self.meanwhile()
                         return
                     if fault is Fault.HOLD_REPLY:
                         self._held.set()

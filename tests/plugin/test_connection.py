@@ -4,6 +4,7 @@ import gc
 import os
 import ssl
 import threading
+import traceback
 from queue import LifoQueue, Queue
 
 import fakeredis
@@ -168,6 +169,18 @@ def test_cache_of_the_client_is_not_shared():
     assert RedisGroupAdapter(client).db_connection.connection_pool.cache is None
 
 
+@pytest.mark.parametrize(
+    ("client", "place"),
+    [
+        (redis.Redis.from_url("redis://db.example/3"), "db.example:6379"),
+        (redis.Redis(connection_pool=redis.ConnectionPool()), "localhost:6379"),
+        (redis.Redis(unix_socket_path="/tmp/x"), "/tmp/x"),  # noqa: S108
+    ],
+)
+def test_place_that_is_shown(client, place):
+    assert repr(RedisGroupAdapter(client)) == f"<RedisGroupAdapter: Redis at {place}, database 1>"
+
+
 def test_settings_from_before_a_maintenance(server):
     """While a server moves, redis-py keeps the user's settings under other names."""
     client = server.client(socket_timeout=2)
@@ -306,6 +319,16 @@ class TestSentinel:
         adapter = RedisGroupAdapter(watched[1].master_for("nobody", socket_timeout=5))
         with pytest.raises(SourceUnavailable, match="nobody"):
             adapter.find_sections(RMS)
+
+    def test_password_of_a_sentinel_is_never_shown(self):
+        """redis-py's own error quotes it, in some of its versions."""
+        port = servers.free_port()
+        manager = Sentinel([(servers.HOST, port)], sentinel_kwargs={"password": "s3cret"})
+        adapter = RedisGroupAdapter(manager.master_for("staff"))
+        with pytest.raises(SourceUnavailable, match="No Sentinel knows") as raised:
+            adapter.find_sections(RMS)
+        assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+        assert isinstance(raised.value.__cause__, redis.ConnectionError)
 
     def test_primary_that_became_a_replica(self, watched):
         """What Sentinel still calls the primary refuses: nothing was written, and it is said."""

@@ -38,22 +38,23 @@ class Sources(RuleBasedStateMachine):
     """A permission source, and the dict of sets that it should be."""
 
     client = None
+    options = None
     names = Bundle("names")
 
     def __init__(self):
         super().__init__()
         self.client.flushall()
-        self.adapter = RedisPermissionAdapter(self.client)
+        self.adapter = RedisPermissionAdapter(self.client, **self.options)
         self.model = {}
 
-    def expect(self, refusals, operation, *arguments):
+    def expect(self, refusals, operation, *arguments, returns=None):
         """Do it, and check that the first refusal whose condition holds is what it raises."""
         for error, holds in refusals.items():
             if holds:
                 with pytest.raises(error):
                     operation(*arguments)
                 return False
-        operation(*arguments)
+        assert operation(*arguments) == returns
         return True
 
     @rule(target=names, name=NAMES)
@@ -111,6 +112,28 @@ class Sources(RuleBasedStateMachine):
         if self.expect(refusals, self.adapter.set_section_items, section, items):
             self.model[name] = set(map(text, items))
 
+    @rule(item=names)
+    def remove_everywhere(self, item):
+        name = text(item)
+        having = {section for section, held in self.model.items() if name in held}
+        if self.expect(
+            {ItemNotPresentError: not having}, self.adapter.remove_item, item, returns=having
+        ):
+            for section in having:
+                self.model[section].remove(name)
+
+    @rule(item=names, new=names)
+    def rename_everywhere(self, item, new):
+        name, new_name = text(item), text(new)
+        having = {section for section, held in self.model.items() if name in held}
+        refusals = {
+            ItemNotPresentError: not having,
+            ItemPresentError: any(new_name in held for held in self.model.values()),
+        }
+        if self.expect(refusals, self.adapter.rename_item, item, new, returns=having):
+            for section in having:
+                self.model[section] ^= {name, new_name}
+
     @rule(items=st.lists(names, max_size=3))
     def find(self, items):
         wanted = set(map(text, items))
@@ -125,12 +148,12 @@ class Sources(RuleBasedStateMachine):
     def read(self, section):
         name = text(section)
         assert self.adapter._section_exists(section) == (name in self.model)
-        if self.expect(
+        self.expect(
             {NonExistingSectionError: name not in self.model},
             self.adapter.get_section_items,
             section,
-        ):
-            assert self.adapter.get_section_items(section) == self.model[name]
+            returns=self.model.get(name),
+        )
 
     @invariant()
     def stored_as_modelled(self):
@@ -138,7 +161,7 @@ class Sources(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", [*servers.executables(), "fakeredis"])
-def test_any_sequence_agrees_with_the_model(kind):
+def test_any_sequence_agrees_with_the_model(kind, options):
     class Here(Sources):
         client = (
             fakeredis.FakeRedis()
@@ -146,6 +169,7 @@ def test_any_sequence_agrees_with_the_model(kind):
             else servers.running(servers.executables()[kind]).client()
         )
 
+    Here.options = options
     run_state_machine_as_test(
         Here,
         settings=settings(

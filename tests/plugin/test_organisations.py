@@ -42,11 +42,11 @@ def first_server():
 @pytest.mark.parametrize(
     ("organisation", "number_of_users"), [("hc", 46), ("apj", 2044), ("americas_large", 3485)]
 )
-def test_organisation(organisation, number_of_users):
+def test_organisation(options, organisation, number_of_users):
     server = first_server()
     group_source, permission_source = (
-        RedisGroupAdapter(server.client()),
-        RedisPermissionAdapter(server.client()),
+        RedisGroupAdapter(server.client(), **options),
+        RedisPermissionAdapter(server.client(), **options),
     )
     users_of = pairs(f"{organisation}.groups")
     load(group_source, users_of)

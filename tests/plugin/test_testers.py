@@ -22,6 +22,7 @@ class OnServer:
     """Sets up the tester's source on the server of `executable`, or on fakeredis."""
 
     executable = None
+    options = None
     writable = True
 
     def setUp(self):
@@ -31,11 +32,11 @@ class OnServer:
         else:
             client = servers.running(self.executable).client()
             client.flushall()
-        writer = self.adapter_class(client)
+        writer = self.adapter_class(client, **self.options)
         for section, items in self.sections.items():
             writer.create_section(section)
             writer.include_items(section, items)
-        self.adapter = self.adapter_class(client, writable=self.writable)
+        self.adapter = self.adapter_class(client, writable=self.writable, **self.options)
 
 
 TESTERS = {
@@ -48,13 +49,13 @@ TESTERS = {
 
 @pytest.mark.parametrize("tester", TESTERS)
 @pytest.mark.parametrize("server", [*servers.executables(), "fakeredis"])
-def test_tester(server, tester):
+def test_tester(server, options, tester):
     source, checks, writable = TESTERS[tester]
     executable = servers.executables().get(server)
     case = type(
         tester,
         (OnServer, source, checks, unittest.TestCase),
-        {"executable": executable, "writable": writable},
+        {"executable": executable, "options": options, "writable": writable},
     )
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
     assert suite.countTestCases() > 1

@@ -56,8 +56,8 @@ class BaseSourceAdapter:
     read is there, an item to include is not. The public methods check, call them, and raise the
     errors of this module.
 
-    :param writable: whether the source may be written. On one that may not, every change raises
-        `SourceError`, once it is known that it could be made otherwise.
+    :param writable: whether the source may be written. On one that may not, a change that could
+        be made otherwise raises `SourceError`.
 
     ``loaded_sections`` holds what has been read since the last change through this adapter, and
     ``all_sections_loaded`` says whether that is all there is: for adapters that look there.
@@ -96,9 +96,8 @@ class BaseSourceAdapter:
     def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
         """Return the sections that belong to any of ``hints``.
 
-        An adapter that can ask its source about all of them at once overrides this.
-
-        .. versionadded:: 1.0 of this edition
+        An adapter that can ask its source about all of them at once overrides this, which
+        repoze.what 1.0.9 did not have.
         """
         found: set[str] = set()
         for hint in hints:

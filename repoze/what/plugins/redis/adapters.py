@@ -7,42 +7,68 @@ from types import EllipsisType
 from typing import Any, ClassVar
 
 import redis
+
 from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, SourceError
 
+from .cluster import ClusterDatabase
 from .connection import Database, client_of_database
-from .layouts import PlainLayout
+from .indexed_layout import IndexedLayout, IndexKeys
+from .layouts import Layout
 from .names import Name, decode, described, encode, encode_for_write
+from .plain_layout import PlainLayout
 
 
 class _RedisAdapter(BaseSourceAdapter):
     DB_NAME: ClassVar[int]
+    _KIND: ClassVar[str]
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: redis.Redis | redis.RedisCluster,
         db: int | EllipsisType | None = ...,
         *,
+        namespace: str | None = None,
         writable: bool = True,
     ) -> None:
-        db = self.DB_NAME if isinstance(db, EllipsisType) else db
-        self._database = Database(client, db)
         super().__init__(writable)
+        self._client = client
+        self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
+        self._database: Database
+        self._layout: Layout
+        if isinstance(client, redis.RedisCluster):
+            if db not in {..., None, 0} or namespace is None:
+                raise ValueError(
+                    "On a Redis Cluster, give the adapter a namespace and no db. Without a "
+                    "namespace, sections are keys that lie on all of its nodes, and no node can "
+                    "look through those of another; and its only database is 0."
+                )
+            keys = IndexKeys(namespace, self._KIND)
+            self._database = ClusterDatabase(client, keys.sections)
+            self._layout = IndexedLayout(self._database, keys)
+            return
+        self._database = Database(client, self._db)
+        if namespace is not None:
+            self._layout = IndexedLayout(self._database, IndexKeys(namespace, self._KIND))
+            return
+        self._layout = PlainLayout(self._database)
         if db is None:
             warnings.warn(
                 f"With db=None, each set in {self._database} is a section: whoever may write "
-                "there may make one. Give the adapter a database of its own.",
+                "there may make one. Give the adapter a database of its own, or a namespace.",
                 stacklevel=2,
             )
-        self._client = client
-        self._db = db
-        self._layout = PlainLayout(self._database)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._database}>"
 
     @cached_property
-    def db_connection(self) -> redis.Redis:
-        """A client of the adapter's database, for raw access, on connections of its own."""
+    def db_connection(self) -> redis.Redis | redis.RedisCluster:
+        """A client of the adapter's database, for raw access, on connections of its own.
+
+        For a Redis Cluster it is the client that the adapter was given.
+        """
+        if isinstance(self._client, redis.RedisCluster):
+            return self._client
         return client_of_database(self._client, self._db)
 
     def get_all_sections(self) -> dict[str, set[str]]:
@@ -78,7 +104,8 @@ class _RedisAdapter(BaseSourceAdapter):
         """Return the sections that belong to any of *hints*, asking the server once.
 
         :param hints: credentials where this is a group adapter, and groups where it is a permission
-            adapter. What can name nothing (see `names.encode`) belongs to no section.
+            adapter. What can name nothing (an empty name, `None`, what is not text, bytes or an
+            int) belongs to no section.
         """
         items = {encode(self._item(hint)) for hint in _several(hints)}
         found = [item for item in items if item is not None]
@@ -91,7 +118,6 @@ class _RedisAdapter(BaseSourceAdapter):
         :raises SourceError: where the name is refused, or is that of a key which is no section.
             Any write raises it on an adapter that is not writable, or where a name is refused.
         """
-        self._check_writable()
         self._create_section(section)
 
     def edit_section(self, section: Name, new_section: Name) -> None:
@@ -100,7 +126,6 @@ class _RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no *section*.
         :raises ExistingSectionError: where *new_section* is taken, by *section* itself included.
         """
-        self._check_writable()
         self._edit_section(section, new_section)
 
     def delete_section(self, section: Name) -> None:
@@ -108,7 +133,6 @@ class _RedisAdapter(BaseSourceAdapter):
 
         :raises NonExistingSectionError: where there is no such section.
         """
-        self._check_writable()
         self._delete_section(section)
 
     def include_items(self, section: Name, items: Iterable[Name]) -> None:
@@ -117,7 +141,6 @@ class _RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no such section.
         :raises ItemPresentError: where one of them is in it already.
         """
-        self._check_writable()
         self._include_items(section, items)
 
     def include_item(self, section: Name, item: Name) -> None:
@@ -130,7 +153,6 @@ class _RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no such section.
         :raises ItemNotPresentError: where one of them is not in it.
         """
-        self._check_writable()
         self._exclude_items(section, items)
 
     def exclude_item(self, section: Name, item: Name) -> None:
@@ -144,6 +166,25 @@ class _RedisAdapter(BaseSourceAdapter):
         """
         self._check_writable()
         self._layout.set_section_items(encode_for_write(section), _encode_all(items))
+
+    def remove_item(self, item: Name) -> set[str]:
+        """Remove *item* from every section, and return the sections that had it.
+
+        :raises ItemNotPresentError: where no section has it.
+        """
+        self._check_writable()
+        return _decode_all(self._layout.remove_item(encode_for_write(item)))
+
+    def rename_item(self, item: Name, new_item: Name) -> set[str]:
+        """Put *new_item* in the place of *item* in every section that has it, and return those.
+
+        :raises ItemNotPresentError: where no section has *item*.
+        :raises ItemPresentError: where any section has *new_item*, be it *item* itself.
+        """
+        self._check_writable()
+        return _decode_all(
+            self._layout.rename_item(encode_for_write(item), encode_for_write(new_item))
+        )
 
     # What the base class asks of a subclass. The checks are part of each write on the server, so
     # these make them too.
@@ -171,36 +212,48 @@ class _RedisAdapter(BaseSourceAdapter):
         return self._layout.item_is_included(name, item_name)
 
     def _create_section(self, section: Name) -> None:
+        self._check_writable()
         self._layout.create_section(encode_for_write(section))
 
     def _edit_section(self, section: Name, new_section: Name) -> None:
+        self._check_writable()
         self._layout.edit_section(encode_for_write(section), encode_for_write(new_section))
 
     def _delete_section(self, section: Name) -> None:
+        self._check_writable()
         self._layout.delete_section(encode_for_write(section))
 
     def _include_items(self, section: Name, items: Iterable[Name]) -> None:
+        self._check_writable()
         self._layout.include_items(encode_for_write(section), _encode_all(items))
 
     def _exclude_items(self, section: Name, items: Iterable[Name]) -> None:
+        self._check_writable()
         self._layout.exclude_items(encode_for_write(section), _encode_all(items))
 
 
 class RedisGroupAdapter(_RedisAdapter):
     """A group source in Redis: the groups are its sections, user ids their items.
 
-    :param client: a redis-py client of any kind but a cluster's. Its settings are used, and it is
-        left alone: the adapter opens connections of its own, the first when it is first asked.
+    :param client: a redis-py client of any kind. Its settings are used, and it is left alone: the
+        adapter opens connections of its own, the first when it is first asked.
     :param db: the number of the database; left out, `DB_NAME`. `None` is that of *client*, which
-        is warned about: each set that lies there is then a section.
+        is warned about where there is no *namespace*: each set that lies there is then a section.
+        A Redis Cluster has database 0 only, so it is left out there.
+    :param namespace: left out, the source is all sets of the database (the plain layout). With a
+        namespace, of letters, digits and ``_ . : -``, it lies under keys of its own (the indexed
+        layout): it shares the database with anything, a lookup costs the same whatever the size
+        of the source, and it can be kept in a Redis Cluster, which needs one.
     :param writable: whether this adapter may change the source.
-    :raises TypeError: where *client* is no redis-py client or *db* no number.
-    :raises ValueError: where *db* is negative.
+    :raises TypeError: where *client* is no redis-py client, *db* no number or *namespace* no text.
+    :raises ValueError: where *db* is negative, *namespace* has other characters, or *client* is a
+        cluster's and there is no *namespace*, or a *db*.
 
     One adapter serves all threads of a process, and the processes that it forks.
     """
 
     DB_NAME = 1
+    _KIND = "groups"
 
     def _item(self, hint: Any) -> object:
         if hint is None:
@@ -219,11 +272,12 @@ class RedisPermissionAdapter(_RedisAdapter):
     """
 
     DB_NAME = 2
+    _KIND = "permissions"
 
 
 def _several(names: Iterable[Any]) -> Iterable[Any]:
-    if isinstance(names, str | bytes):
-        raise SourceError(f"Several names are wanted, not the one name {described(names)}.")
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise SourceError(f"Several names are wanted, not {described(names)}.")
     return names
 
 

@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from inspect import Parameter, signature
+from math import inf
+from time import monotonic
 from typing import Any, TypeVar
 
 import redis
 from redis.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool
 from redis.sentinel import SentinelConnectionPool
+
 from repoze.what.adapters import AdapterError, SourceError
 
-from .failures import Task, code_word, is_lost_connection, is_reply, source_error
+from .failures import Task, code_word, is_lost_connection, is_reply, source_error, without_secrets
 from .names import described
 from .scripts import Script
 
@@ -57,11 +60,12 @@ _NAME = signature(ConnectionPool.get_connection).parameters.get("command_name")
 _COMMAND_NAME = ("",) if _NAME is not None and _NAME.default is Parameter.empty else ()
 
 
-def client_of_database(client: redis.Redis, db: int | None) -> redis.Redis:
+def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> redis.Redis:
     """Return a client that is connected as *client* is, but to database *db*, by a pool of its own.
 
     :param client: the user's client, which is neither changed nor asked anything.
     :param db: the number of the database; `None` is that of *client*.
+    :param changes: settings of the connections that are not those of *client*.
     :raises TypeError: where *client* is no such client, or *db* no such number.
     :raises ValueError: where *db* is negative.
     """
@@ -69,10 +73,11 @@ def client_of_database(client: redis.Redis, db: int | None) -> redis.Redis:
     pool = client.connection_pool
     settings = dict(pool.connection_kwargs)
     for kept_as, setting in _BEFORE_MAINTENANCE.items():
-        if kept_as in settings:
-            settings[setting] = settings.pop(kept_as)
+        value = settings.pop(kept_as, None)
+        if value is not None:
+            settings[setting] = value
     settings = {name: value for name, value in settings.items() if name not in _OF_ANOTHER_POOL}
-    settings["health_check_interval"] = 0
+    settings.update(changes, health_check_interval=0)
     if db is not None:
         settings["db"] = db
     if _handshake_is_custom(pool.connection_class, settings):
@@ -107,11 +112,6 @@ def client_of_database(client: redis.Redis, db: int | None) -> redis.Redis:
 
 
 def _check(client: object, db: object) -> None:
-    if isinstance(client, redis.RedisCluster):
-        raise TypeError(
-            "A RedisCluster cannot hold this layout: its sections are keys without a common "
-            "prefix, so they lie on all nodes of a cluster, and a lookup reads one"
-        )
     if not isinstance(client, redis.Redis):
         raise TypeError(f"A redis-py client is wanted (redis.Redis), not {described(client)}")
     if db is not None and (isinstance(db, bool) or not isinstance(db, int)):
@@ -154,8 +154,12 @@ class Exchange:
     def __init__(self, pool: ConnectionPool) -> None:
         self.lost_reply = False
         """Whether something was sent in full whose reply never came."""
+        self.was_lost = False
+        """Whether the connection was gone, so that the question is being asked again."""
         self._pool = pool
+        self._asking = False
         self._has_connection = False
+        self._has_failed = False
         self._phase = _Phase.ANSWERED
 
     def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
@@ -165,24 +169,41 @@ class Exchange:
         one may be as dead as the first.
         """
         try:
-            if self._has_connection:
+            if not self._has_connection:
+                self.connection = _connection_from(self._pool)
+                self._has_connection = True
+            elif self._has_failed:
                 self._phase = _Phase.UNSENT
                 self.connection.disconnect()
                 self.connection.connect()
-            else:
-                self.connection = _connection_from(self._pool)
-                self._has_connection = True
+            self._has_failed = False
             return question(self)
         except BaseException:
+            self._has_failed = True
             if self._phase is not _Phase.ANSWERED:
                 # Back in the pool, it would hand its late reply to the next caller.
                 self.connection.disconnect()
                 self.lost_reply |= self._phase is _Phase.UNANSWERED
             raise
 
+    def connect(self) -> None:
+        """Make the connection of the next attempt, or make it anew, without asking anything."""
+        self.attempt(lambda _: None)
+
+    def move(self, pool: ConnectionPool, *, asking: bool = False) -> None:
+        """Let the next attempt be made on a connection of another pool.
+
+        :param asking: whether it goes to a node that a slot is being moved to, which answers for
+            it only if that is said before each command.
+        """
+        self.close()
+        self._pool = pool
+        self._asking = asking
+
     def close(self) -> None:
         """Give the connection, if there is one, back to the pool."""
         if self._has_connection:
+            self._has_connection = False
             self._pool.release(self.connection)
 
     def ask(self, *command: bytes | str | int) -> Any:
@@ -192,6 +213,11 @@ class Exchange:
                 f"{len(command):,} arguments are more than the {MOST_ARGUMENTS:,} that Redis takes "
                 "in one command. Nothing was sent; do it in parts."
             )
+        if self._asking:
+            self._send(("ASKING",))
+        return self._send(command)
+
+    def _send(self, command: tuple[bytes | str | int, ...]) -> Any:
         self._phase = _Phase.UNSENT
         self.connection.send_command(*command)
         self._phase = _Phase.UNANSWERED
@@ -209,6 +235,9 @@ class Exchange:
 
     def evaluate(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Run *script* and return its reply; it is loaded where the server does not have it."""
+        if self._asking:
+            # There, a key that has yet to be moved would be one that does not exist.
+            raise redis.exceptions.TryAgainError("not all keys are there")
         try:
             return self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except redis.ResponseError as error:
@@ -238,7 +267,10 @@ class Database:
     def __init__(self, client: redis.Redis, db: int | None) -> None:
         # Kept because it is what listens for renewed credentials.
         self._client = client_of_database(client, db)
-        self._pool = self._client.connection_pool
+
+    @property
+    def _pool(self) -> ConnectionPool:
+        return self._client.connection_pool
 
     def __str__(self) -> str:
         settings = self._pool.connection_kwargs
@@ -246,33 +278,48 @@ class Database:
             place = f"service {self._pool.service_name!r}"
         else:
             place = "at " + (
-                settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
+                settings.get("path")
+                or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
             )
         return f"Redis {place}, database {settings.get('db') or 0}"
 
     def ask(
-        self, task: Task, question: Callable[[Exchange], Answer], *, repeatable: bool = True
+        self, task: Task, question: Callable[[Exchange], Answer], *, repeat_within: float = inf
     ) -> Answer:
         """Return what *question* returns; ask again, once, where the connection was gone.
 
         :param task: what is asked, for errors to name.
         :param question: is called with an exchange; a second time, where the first was lost.
-        :param repeatable: whether to ask again what was sent whose reply is lost. What was not
-            sent is always sent again.
+        :param repeat_within: for how many seconds after it was first asked to ask again what was
+            sent and whose reply is lost. What was not sent is always sent again.
         :raises SourceUnavailable: where the server cannot be reached or does not answer.
         :raises SourceError: where it refuses, or answers nonsense.
         """
         exchange = Exchange(self._pool)
         try:
             try:
-                return exchange.attempt(question)
-            except redis.ConnectionError as error:
-                if not is_lost_connection(error) or (exchange.lost_reply and not repeatable):
-                    raise
-                return exchange.attempt(question)
+                return self._converse(exchange, question, monotonic() + repeat_within)
             finally:
                 exchange.close()
         except AdapterError:
             raise
-        except Exception as error:
-            raise source_error(error, task, self, lost_reply=exchange.lost_reply) from error
+        except Exception as error:  # noqa: BLE001 - nothing else may leave an adapter
+            raise source_error(
+                error, task, self, lost_reply=exchange.lost_reply
+            ) from without_secrets(error)
+
+    def _converse(
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+    ) -> Answer:
+        try:
+            return exchange.attempt(question)
+        except redis.ConnectionError as error:
+            too_late = exchange.lost_reply and monotonic() >= repeat_until
+            if exchange.was_lost or too_late or not is_lost_connection(error):
+                raise
+        exchange.was_lost = True
+        self._make_ready_again(exchange)
+        return exchange.attempt(question)
+
+    def _make_ready_again(self, exchange: Exchange) -> None:
+        """Do nothing: the exchange connects anew by itself."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from queue import Empty
 
 import redis
+from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
+
 from repoze.what.adapters import SourceError, SourceUnavailable
 
 from .names import listed
@@ -19,22 +21,43 @@ _CODE_WORDS = {
     redis.exceptions.AuthenticationError: "NOAUTH",
     redis.exceptions.AuthorizationError: "NOPERM",
     redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.AskError: "ASK",
 }
 # Redis 6.2 wraps what a command inside a script was refused with.
 _CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -)?([A-Z]+) ", re.DOTALL)
 
-_NOT_SERVING = frozenset(("BUSY", "LOADING", "MASTERDOWN"))
+_NOT_SERVING = frozenset(
+    ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOT HERE", "TRYAGAIN")
+)
+_BEING_MOVED = "Keys of the source are being moved to another node; try again."
 _ADVICE = {
+    "ASK": _BEING_MOVED,
     "BUSY": "A script runs there for too long; SCRIPT KILL may end it.",
     "LOADING": "It is loading its data; try again when it has.",
+    "CLUSTERDOWN": "Part of the cluster is down; try again when it is up.",
+    "INCONSISTENT": "See what check() finds.",
     "MASTERDOWN": "It is a replica that has lost its primary.",
     "MISCONF": "It cannot save to disk; see its log.",
+    "MOVED": _BEING_MOVED,
     "NOAUTH": "Check the user name and the password of the client.",
     "NOPERM": "Permit the command and the key to the client's user in the server's ACL.",
+    "NOT HERE": _BEING_MOVED,
     "OOM": "Raise its maxmemory, or free some memory.",
     "READONLY": "It is a replica; give the adapter a client of the primary.",
+    "TRYAGAIN": _BEING_MOVED,
     "WRONGTYPE": "Rename or remove that key, or give the source a database of its own.",
 }
+# What a script is told without a code word: of a key whose slot is being moved, and of a command
+# that the server's ACL does not permit, by Redis 7 and by 6.2.
+_PHRASES = {
+    "attempted to access a non local key": "NOT HERE",
+    "ACL failure in script": "NOPERM",
+    "executing the script can't ": "NOPERM",
+}
+_UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
 _NO_SUCH_DATABASE = "DB index is out of range"
 
 
@@ -46,12 +69,20 @@ def code_word(error: Exception) -> str | None:
     for known, word in _CODE_WORDS.items():
         if isinstance(error, known):
             return word
-    match = _CODE_WORD.match(str(error)) if isinstance(error, redis.ResponseError) else None
+    if not isinstance(error, redis.ResponseError):
+        return None
+    for phrase, word in _PHRASES.items():
+        if phrase in str(error):
+            return word
+    match = _CODE_WORD.match(str(error))
     return match and match[1]
 
 
 def is_reply(error: Exception) -> bool:
-    """Whether *error* is what the server answered, so that it has executed nothing."""
+    """Whether *error* is what the server answered, so that no reply is to come.
+
+    No script of ours has then written anything: each makes sure that it may before it does.
+    """
     return (
         isinstance(error, redis.ResponseError)
         or code_word(error) is not None
@@ -76,6 +107,11 @@ def is_exhausted_pool(error: Exception) -> bool:
     )
 
 
+def without_secrets(error: Exception) -> Exception:
+    """Return *error*, or one of its class that does not quote the passwords of the Sentinels."""
+    return type(error)() if isinstance(error, _UNKNOWN_TO_SENTINEL) else error
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What was asked of which server, for people to read: *operation* on *names*."""
@@ -98,7 +134,7 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
     unavailable = True
     if word is not None or isinstance(error, redis.ResponseError):
         unavailable = word in _NOT_SERVING
-        problem = f"{server} refused it: {error}."
+        problem = f"{server} refused it: {str(error).rstrip('.')}."
         advice = _ADVICE.get(word or "", "")
         if _NO_SUCH_DATABASE in str(error):
             advice = "Choose another db, or raise `databases` in the server's configuration."
@@ -108,7 +144,10 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
     elif is_exhausted_pool(error):
         problem = f"All connections to {server} are in use: {error}"
         advice = "Raise the max_connections of the client's pool."
-    elif isinstance(error, redis.ConnectionError):
+    elif isinstance(error, _UNKNOWN_TO_SENTINEL):
+        problem = f"No Sentinel knows where {server} is."
+        advice = "Are they running, and do they watch a service of that name?"
+    elif isinstance(error, redis.ConnectionError | redis.exceptions.RedisClusterException):
         problem = f"{server} cannot be reached: {error}"
         advice = "Is it running, and is the address right?"
     else:

@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     That is 1 where something went wrong; what it was is on the standard error.
     """
     options = _parser().parse_args(arguments)
-    # A container that is stopped and a terminal that is closed leave no server behind either.
-    for name in {"SIGTERM", "SIGHUP"} & vars(signal).keys():
+    # A container that is stopped and a terminal that is closed leave no server behind either, nor
+    # does Ctrl-C where a shell started this in the background, which makes it ignored.
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & vars(signal).keys():
         signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         _run(options.redis, options.port, once=options.once)

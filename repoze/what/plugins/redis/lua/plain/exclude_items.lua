@@ -15,12 +15,19 @@ for _, item in ipairs(ARGV) do
 end
 if #refusal > 1 then
   return refusal
+elseif #ARGV == 0 then
+  return {'done'}
 end
 
--- Removed before the mark is set: a server that is out of memory refuses SADD as a script's first
--- write, and must not refuse to take a permission away.
-call_in_parts('SREM', KEYS[1], ARGV)
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- Without effect, so that a command that is refused is refused before anything is written; a mark
+-- beside items means nothing. SREM is first: where memory is out, a script may add once it has
+-- removed, and a right must not stay because memory is out.
+redis.call('SREM', KEYS[1], '')
+redis.call('SADD', KEYS[1], ARGV[1])
+
+if redis.call('SCARD', KEYS[1]) == #ARGV then
+  -- The last items leave: the mark of an empty section stays.
   redis.call('SADD', KEYS[1], '')
 end
+call_in_parts('SREM', KEYS[1], ARGV, 1)
 return {'done'}

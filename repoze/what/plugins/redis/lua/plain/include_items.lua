@@ -15,11 +15,16 @@ for _, item in ipairs(ARGV) do
 end
 if #refusal > 1 then
   return refusal
+elseif #ARGV == 0 then
+  return {'done'}
 end
 
-call_in_parts('SADD', KEYS[1], ARGV)
-if #ARGV > 0 then
-  -- What marks an empty section goes when an item comes.
-  redis.call('SREM', KEYS[1], '')
-end
+-- Without effect, so that a command that is refused is refused before anything is written. SADD is
+-- first: where memory is out, a script may write more once it has written.
+redis.call('SADD', KEYS[1], redis.call('SRANDMEMBER', KEYS[1]))
+redis.call('SREM', KEYS[1], ARGV[1])
+
+call_in_parts('SADD', KEYS[1], ARGV, 1)
+-- What marks an empty section goes when an item comes.
+redis.call('SREM', KEYS[1], '')
 return {'done'}

@@ -1,0 +1,121 @@
+"""The indexed layout: the sections of a namespace, and an index from items to sections."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .connection import Database, Exchange
+from .failures import Task
+from .layouts import SECTIONS_IN_A_PAGE, Layout
+from .names import described
+from .scripts import Script
+
+
+class IndexKeys:
+    """The keys of a source, which begin with ``{NAMESPACE}:KIND:``.
+
+    - ``sections``: the names of the sections;
+    - ``section:NAME``: the items of a section, where it has any;
+    - ``item:NAME``: the sections that an item is in, where it is in any;
+    - ``done:TOKEN``: the answer of a write, for a minute, in case that it is asked for again.
+
+    In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
+
+    :param namespace: whose source it is: letters, digits and ``_ . : -``.
+    :param kind: what the sections are: ``groups`` or ``permissions``.
+    :raises TypeError: where *namespace* is no text.
+    :raises ValueError: where there is something else in *namespace*, or nothing.
+    """
+
+    def __init__(self, namespace: str, kind: str) -> None:
+        if not isinstance(namespace, str):
+            raise TypeError(f"A namespace is text, not {described(namespace)}")
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]+", namespace):
+            raise ValueError(
+                f"A namespace is letters, digits and _ . : -, not {described(namespace)}"
+            )
+        prefix = f"{{{namespace}}}:{kind}:".encode()
+        self.sections = prefix + b"sections"
+        self.section_prefix = prefix + b"section:"
+        self.item_prefix = prefix + b"item:"
+
+
+class IndexedLayout(Layout):
+    """Sets of a source under keys of their own, with an index from items to sections.
+
+    A lookup is one read of the index, whatever the size of the source. A write keeps the index in
+    step, and takes effect once, however often it is sent: it carries a token, which is stored with
+    its answer.
+    """
+
+    # The scripts keep a token for 60 seconds.
+    _SECONDS_TO_REPEAT_A_WRITE = 30
+    _ITEMS = Script("indexed/get_section_items")
+    _PAGE = Script("indexed/get_sections_page")
+    _WRITES: Mapping[str, Script] = {
+        operation: Script("call_in_parts", "indexed/write", f"indexed/{operation}")
+        for operation in (
+            "create_section",
+            "edit_section",
+            "delete_section",
+            "include_items",
+            "exclude_items",
+            "set_section_items",
+            "remove_item",
+            "rename_item",
+        )
+    }
+
+    def __init__(self, database: Database, keys: IndexKeys) -> None:
+        super().__init__(database)
+        self._keys = keys
+
+    def find_sections(self, items: Sequence[bytes]) -> set[bytes]:  # noqa: D102
+        keys = [self._keys.item_prefix + item for item in items]
+        command = "SMEMBERS" if len(keys) == 1 else "SUNION"
+        return set(
+            self._database.ask(
+                Task("find_sections", tuple(items)), lambda exchange: exchange.ask(command, *keys)
+            )
+        )
+
+    def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
+        keys = (self._keys.sections, self._keys.section_prefix + section)
+        items = self._database.ask(
+            Task("get_section_items", (section,)),
+            lambda exchange: exchange.evaluate(self._ITEMS, keys, (section,)),
+        )
+        if items is None:
+            raise self._no_section(section)
+        return set(items)
+
+    def section_exists(self, section: bytes) -> bool:  # noqa: D102
+        return self._is_member("section_exists", self._keys.sections, section)
+
+    def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
+        return self._is_member("item_is_included", self._keys.section_prefix + section, item)
+
+    def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
+        return bool(
+            self._database.ask(
+                Task(operation, (name,)), lambda exchange: exchange.ask("SISMEMBER", key, name)
+            )
+        )
+
+    def _read_page(self, exchange: Exchange, cursor: bytes) -> list[Any]:
+        page: list[Any] = exchange.evaluate(
+            self._PAGE, (self._keys.sections,), (cursor, SECTIONS_IN_A_PAGE)
+        )
+        return page
+
+    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
+        arguments = (os.urandom(16).hex().encode(), *names)
+        reply: Sequence[bytes] = self._database.ask(
+            Task(operation, names, is_write=True),
+            lambda exchange: exchange.evaluate(
+                self._WRITES[operation], (self._keys.sections,), arguments
+            ),
+            repeat_within=self._SECONDS_TO_REPEAT_A_WRITE,
+        )
+        return reply

@@ -1,0 +1,89 @@
+"""The plain layout: one set per section, in a database of the source's own.
+
+Redis has no empty set: a section without items has the one member ``''``. This is how the plugin of
+2009 stored its sources.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+
+from .connection import Exchange
+from .failures import Task, code_word
+from .layouts import SECTIONS_IN_A_PAGE, Layout
+from .scripts import Script
+
+
+class PlainLayout(Layout):
+    """One set per section, its key the section's name, in a database of the source's own.
+
+    Each set in the database is a section; what is not a set is none, and a lookup passes over it.
+    """
+
+    _FIND = Script("plain/find_sections")
+    _PAGE = Script("plain/get_sections_page")
+    # By operation: the script, and how many of the names are keys.
+    _WRITES: Mapping[str, tuple[Script, int]] = {
+        "create_section": (Script("plain/create_section"), 1),
+        "edit_section": (Script("plain/edit_section"), 2),
+        "delete_section": (Script("plain/delete_section"), 1),
+        "include_items": (Script("call_in_parts", "plain/include_items"), 1),
+        "exclude_items": (Script("call_in_parts", "plain/exclude_items"), 1),
+        "set_section_items": (Script("call_in_parts", "plain/set_section_items"), 1),
+        "remove_item": (Script("plain/remove_item"), 0),
+        "rename_item": (Script("plain/rename_item"), 0),
+    }
+
+    def find_sections(self, items: Sequence[bytes]) -> set[bytes]:  # noqa: D102
+        found = self._database.ask(
+            Task("find_sections", tuple(items)),
+            lambda exchange: exchange.evaluate(self._FIND, (), items),
+        )
+        return set(found) - {b""}
+
+    def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
+        def read(exchange: Exchange) -> set[bytes]:
+            try:
+                items = exchange.ask("SMEMBERS", section)
+            except redis.ResponseError as error:
+                if code_word(error) != "WRONGTYPE":
+                    raise
+                raise self._no_section(section, "value of another type") from error
+            if not items:
+                raise self._no_section(section)
+            return set(items) - {b""}
+
+        return self._database.ask(Task("get_section_items", (section,)), read)
+
+    def section_exists(self, section: bytes) -> bool:  # noqa: D102
+        kind = self._database.ask(
+            Task("section_exists", (section,)), lambda exchange: exchange.ask("TYPE", section)
+        )
+        return bool(kind == b"set")
+
+    def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
+        def read(exchange: Exchange) -> bool:
+            try:
+                return bool(exchange.ask("SISMEMBER", section, item))
+            except redis.ResponseError as error:
+                if code_word(error) != "WRONGTYPE":
+                    raise
+                return False
+
+        return self._database.ask(Task("item_is_included", (section, item)), read)
+
+    def _read_page(self, exchange: Exchange, cursor: bytes) -> list[Any]:
+        page: list[Any] = exchange.evaluate(self._PAGE, (), (cursor, SECTIONS_IN_A_PAGE))
+        return page
+
+    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
+        script, number_of_keys = self._WRITES[operation]
+        keys, arguments = names[:number_of_keys], names[number_of_keys:]
+        # Not sent twice: among the keys of 2009 there is no room to note what has been done.
+        reply: Sequence[bytes] = self._database.ask(
+            Task(operation, names, is_write=True),
+            lambda exchange: exchange.evaluate(script, keys, arguments),
+            repeat_within=0,
+        )
+        return reply
