@@ -158,6 +158,7 @@ class Sources(RuleBasedStateMachine):
     @invariant()
     def stored_as_modelled(self):
         assert self.adapter.get_all_sections() == self.model
+        assert self.adapter.check() == []
 
 
 @pytest.mark.parametrize("kind", [*servers.executables(), "fakeredis"])

@@ -3,5 +3,14 @@
 from repoze.what.adapters import SourceUnavailable
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+from .copying import CopyError, copy_sections
+from .findings import Finding
 
-__all__ = ["RedisGroupAdapter", "RedisPermissionAdapter", "SourceUnavailable"]
+__all__ = [
+    "CopyError",
+    "Finding",
+    "RedisGroupAdapter",
+    "RedisPermissionAdapter",
+    "SourceUnavailable",
+    "copy_sections",
+]

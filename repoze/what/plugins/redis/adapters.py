@@ -12,13 +12,16 @@ from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, Sou
 
 from .cluster import ClusterDatabase
 from .connection import Database, client_of_database
+from .findings import Finding
 from .indexed_layout import IndexedLayout, IndexKeys
 from .layouts import Layout
 from .names import Name, decode, described, encode, encode_for_write
 from .plain_layout import PlainLayout
 
 
-class _RedisAdapter(BaseSourceAdapter):
+class RedisAdapter(BaseSourceAdapter):
+    """What the adapters of groups and of permissions have in common."""
+
     DB_NAME: ClassVar[int]
     _KIND: ClassVar[str]
 
@@ -74,7 +77,7 @@ class _RedisAdapter(BaseSourceAdapter):
     def get_all_sections(self) -> dict[str, set[str]]:
         """Return all sections, each with its items.
 
-        They are read in pages of about 100: each section is consistent in itself, but a change of
+        They are read about 100 at a time: each section is consistent in itself, but a change of
         several that is made meanwhile may be seen in part. A section that is there all the while
         is never missed.
 
@@ -85,6 +88,16 @@ class _RedisAdapter(BaseSourceAdapter):
             decode(section): _decode_all(items)
             for section, items in self._layout.get_all_sections().items()
         }
+
+    def get_section_names(self) -> set[str]:
+        """Return the names of all sections."""
+        return _decode_all(self._layout.get_section_names())
+
+    def get_many_section_items(self, sections: Iterable[Name]) -> dict[str, set[str]]:
+        """Return the items of those of *sections* that there are, asking for 100 at a time."""
+        names = {encode(section) for section in _several(sections)}
+        found = self._layout.get_many_section_items([name for name in names if name is not None])
+        return {decode(section): _decode_all(items) for section, items in found.items()}
 
     def get_section_items(self, section: Name) -> set[str]:
         """Return the items of *section*.
@@ -186,6 +199,31 @@ class _RedisAdapter(BaseSourceAdapter):
             self._layout.rename_item(encode_for_write(item), encode_for_write(new_item))
         )
 
+    def check(self) -> list[Finding]:
+        """Return what is not as it should be in the source; nothing, if all is well.
+
+        On the indexed layout that is where sections and index are not in step; on the plain one,
+        what lies in the database and is no section, or stands beside the items of one. Only
+        somebody else's writes can have brought it about. The whole database is gone through, in
+        pages, so this is for an operator, not for a request; others may write meanwhile.
+        """
+        return self._review("check")
+
+    def repair(self) -> list[Finding]:
+        """Put right what can be, and return it; what then is left, `check` finds.
+
+        On the indexed layout the index is made anew from the sections, key by key, and at no
+        moment does it grant what the sections do not. No section and no item is removed.
+        """
+        self._check_writable()
+        return self._review("repair")
+
+    def _review(self, operation: str) -> list[Finding]:
+        return [
+            Finding(problem, decode(section), decode(item))
+            for problem, section, item in self._layout.review(operation)
+        ]
+
     # What the base class asks of a subclass. The checks are part of each write on the server, so
     # these make them too.
 
@@ -232,7 +270,7 @@ class _RedisAdapter(BaseSourceAdapter):
         self._layout.exclude_items(encode_for_write(section), _encode_all(items))
 
 
-class RedisGroupAdapter(_RedisAdapter):
+class RedisGroupAdapter(RedisAdapter):
     """A group source in Redis: the groups are its sections, user ids their items.
 
     :param client: a redis-py client of any kind. Its settings are used, and it is left alone: the
@@ -265,7 +303,7 @@ class RedisGroupAdapter(_RedisAdapter):
         return hint.get("repoze.what.userid")
 
 
-class RedisPermissionAdapter(_RedisAdapter):
+class RedisPermissionAdapter(RedisAdapter):
     """A permission source in Redis: the permissions are its sections, groups their items.
 
     Its arguments, and what it raises, are those of `RedisGroupAdapter`.

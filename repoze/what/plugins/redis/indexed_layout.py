@@ -7,7 +7,7 @@ from typing import Any
 
 from .connection import Database, Exchange
 from .failures import Task
-from .layouts import SECTIONS_IN_A_PAGE, Layout
+from .layouts import Layout
 from .names import described
 from .scripts import Script
 
@@ -39,6 +39,8 @@ class IndexKeys:
         self.sections = prefix + b"sections"
         self.section_prefix = prefix + b"section:"
         self.item_prefix = prefix + b"item:"
+        self.pattern = prefix + b"*"
+        """What `SCAN` finds them by: no character of a namespace has a meaning in a pattern."""
 
 
 class IndexedLayout(Layout):
@@ -51,8 +53,10 @@ class IndexedLayout(Layout):
 
     # The scripts keep a token for 60 seconds.
     _SECONDS_TO_REPEAT_A_WRITE = 30
-    _ITEMS = Script("indexed/get_section_items")
-    _PAGE = Script("indexed/get_sections_page")
+    _READS: Mapping[str, Script] = {
+        operation: Script(f"indexed/{operation}")
+        for operation in ("get_sections_page", "get_many_section_items", "review")
+    }
     _WRITES: Mapping[str, Script] = {
         operation: Script("call_in_parts", "indexed/write", f"indexed/{operation}")
         for operation in (
@@ -81,14 +85,10 @@ class IndexedLayout(Layout):
         )
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
-        keys = (self._keys.sections, self._keys.section_prefix + section)
-        items = self._database.ask(
-            Task("get_section_items", (section,)),
-            lambda exchange: exchange.evaluate(self._ITEMS, keys, (section,)),
-        )
-        if items is None:
+        found = self._database.ask(Task("get_section_items", (section,)), self._reader((section,)))
+        if found[0] is None:
             raise self._no_section(section)
-        return set(items)
+        return set(found[0])
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
         return self._is_member("section_exists", self._keys.sections, section)
@@ -103,11 +103,15 @@ class IndexedLayout(Layout):
             )
         )
 
-    def _read_page(self, exchange: Exchange, cursor: bytes) -> list[Any]:
-        page: list[Any] = exchange.evaluate(
-            self._PAGE, (self._keys.sections,), (cursor, SECTIONS_IN_A_PAGE)
-        )
-        return page
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SSCAN", self._keys.sections, cursor
+
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor, "MATCH", self._keys.pattern
+
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
+        reply: list[Any] = exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
+        return reply
 
     def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
         arguments = (os.urandom(16).hex().encode(), *names)

@@ -4,7 +4,7 @@ Sections and items are bytes here, and not empty; see `names`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from repoze.what.adapters import (
@@ -19,15 +19,16 @@ from .connection import Database, Exchange
 from .failures import Task
 from .names import listed
 
-# A page of 100 sections with 100 items each keeps the server for about a millisecond.
-SECTIONS_IN_A_PAGE = b"100"
+# 100 sections with 100 items each keep the server for about a millisecond.
+_SECTIONS_AT_A_TIME = 100
+_NAMES_AT_A_TIME = 1000
 
 
 class Layout(ABC):
     """The operations of a source; a subclass says where in *database* the source lies.
 
     Each is one command or one script on the server, so nobody comes between its check and its
-    write; `get_all_sections` alone is one for each page.
+    write; those that read or review many sections alone are one for each so many.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,13 +39,6 @@ class Layout(ABC):
         """Return the sections that any of *items*, of which there is at least one, is in."""
 
     @abstractmethod
-    def get_section_items(self, section: bytes) -> set[bytes]:
-        """Return the items of *section*.
-
-        :raises NonExistingSectionError: where there is none of that name.
-        """
-
-    @abstractmethod
     def section_exists(self, section: bytes) -> bool:
         """Return whether there is such a section."""
 
@@ -53,27 +47,85 @@ class Layout(ABC):
         """Return whether *section*, which need not exist, has *item*."""
 
     @abstractmethod
-    def _read_page(self, exchange: Exchange, cursor: bytes) -> list[Any]: ...
+    def get_section_items(self, section: bytes) -> set[bytes]:
+        """Return the items of *section*.
+
+        :raises NonExistingSectionError: where there is none of that name.
+        """
+
+    @abstractmethod
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]: ...
+
+    @abstractmethod
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]: ...
+
+    @abstractmethod
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]: ...
 
     @abstractmethod
     def _write(self, operation: str, *names: bytes) -> Sequence[bytes]: ...
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
-        """Return every section with its items, read in pages, each section at one moment."""
+        """Return every section with its items, read about 100 at a time."""
 
-        def read_pages(exchange: Exchange) -> dict[bytes, set[bytes]]:
+        def read(exchange: Exchange) -> dict[bytes, set[bytes]]:
             # All on one connection, so of one server: a cursor means nothing to another.
             sections: dict[bytes, set[bytes]] = {}
             cursor = b"0"
             while True:
-                cursor, *page = self._read_page(exchange, cursor)
-                names_and_items = zip(page[::2], page[1::2], strict=True)
-                sections.update((name, set(items) - {b""}) for name, items in names_and_items)
+                names = (cursor, b"%d" % _SECTIONS_AT_A_TIME)
+                cursor, *page = self._read(exchange, "get_sections_page", names)
+                for name, items in zip(page[::2], page[1::2], strict=True):
+                    sections[name] = set(items) - {b""}
                 if cursor == b"0":
                     sections.pop(b"", None)
                     return sections
 
-        return self._database.ask(Task("get_all_sections"), read_pages)
+        return self._database.ask(Task("get_all_sections"), read)
+
+    def get_section_names(self) -> set[bytes]:
+        """Return the names of all sections."""
+
+        def read(exchange: Exchange) -> set[bytes]:
+            return {name for page in _pages(exchange, self._scan_sections) for name in page}
+
+        return self._database.ask(Task("get_section_names"), read) - {b""}
+
+    def get_many_section_items(self, sections: Sequence[bytes]) -> dict[bytes, set[bytes]]:
+        """Return the items of *sections*, but for those that are not there.
+
+        They are read 100 at a time: each section is consistent in itself.
+        """
+        found: dict[bytes, set[bytes]] = {}
+        for start in range(0, len(sections), _SECTIONS_AT_A_TIME):
+            names = tuple(sections[start : start + _SECTIONS_AT_A_TIME])
+            items_of_each = self._database.ask(
+                Task("get_many_section_items", names), self._reader(names)
+            )
+            for name, items in zip(names, items_of_each, strict=True):
+                if items is not None:
+                    found[name] = set(items) - {b""}
+        return found
+
+    def _reader(self, names: Sequence[bytes]) -> Callable[[Exchange], list[Any]]:
+        return lambda exchange: self._read(exchange, "get_many_section_items", names)
+
+    def review(self, operation: str) -> list[tuple[str, bytes, bytes]]:
+        """Return what is odd in the source, and put it right where *operation* is ``repair``.
+
+        :param operation: ``check`` or ``repair``.
+        :return: problems, each with a section and an item, or empty bytes in place of one.
+        """
+
+        def review(exchange: Exchange) -> list[tuple[str, bytes, bytes]]:
+            found: dict[tuple[str, bytes, bytes], None] = {}
+            for keys in _pages(exchange, self._scan_keys):
+                reply = self._read(exchange, "review", (operation.encode(), *keys))
+                problems = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+                found.update(((kind.decode(), name, item), None) for kind, name, item in problems)
+            return list(found)
+
+        return self._database.ask(Task(operation), review)
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
@@ -166,3 +218,14 @@ class Layout(ABC):
         return NonExistingSectionError(
             f"There is no section {listed((section,))}{found} ({self._database})."
         )
+
+
+def _pages(
+    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]]
+) -> Iterator[list[bytes]]:
+    cursor = b"0"
+    while True:
+        cursor, page = exchange.ask(*command(cursor), "COUNT", _NAMES_AT_A_TIME)
+        yield page
+        if cursor == b"0":
+            return

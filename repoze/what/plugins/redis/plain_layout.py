@@ -11,7 +11,7 @@ import redis
 
 from .connection import Exchange
 from .failures import Task, code_word
-from .layouts import SECTIONS_IN_A_PAGE, Layout
+from .layouts import Layout
 from .scripts import Script
 
 
@@ -22,7 +22,10 @@ class PlainLayout(Layout):
     """
 
     _FIND = Script("plain/find_sections")
-    _PAGE = Script("plain/get_sections_page")
+    _READS: Mapping[str, Script] = {
+        operation: Script(f"plain/{operation}")
+        for operation in ("get_sections_page", "get_many_section_items", "review")
+    }
     # By operation: the script, and how many of the names are keys.
     _WRITES: Mapping[str, tuple[Script, int]] = {
         "create_section": (Script("plain/create_section"), 1),
@@ -73,9 +76,15 @@ class PlainLayout(Layout):
 
         return self._database.ask(Task("item_is_included", (section, item)), read)
 
-    def _read_page(self, exchange: Exchange, cursor: bytes) -> list[Any]:
-        page: list[Any] = exchange.evaluate(self._PAGE, (), (cursor, SECTIONS_IN_A_PAGE))
-        return page
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor, "TYPE", "set"
+
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor
+
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
+        reply: list[Any] = exchange.evaluate(self._READS[operation], (), names)
+        return reply
 
     def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
         script, number_of_keys = self._WRITES[operation]
