@@ -12,6 +12,12 @@ EXECUTABLES = list(servers.executables().values())
 
 
 @pytest.fixture
+def options() -> dict[str, str]:
+    """The plain layout only: the demo is also tried out with redis-cli."""
+    return {}
+
+
+@pytest.fixture
 def cheap_hashes(monkeypatch):
     """Passwords that are quickly checked: the cost is stored with each."""
     monkeypatch.setattr(passwords, "_LOG2_COST", 2)

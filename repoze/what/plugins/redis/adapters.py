@@ -15,7 +15,7 @@ from .connection import Database, client_of_database
 from .findings import Finding
 from .indexed_layout import IndexedLayout, IndexKeys
 from .layouts import Layout
-from .names import Name, decode, described, encode, encode_for_write
+from .names import Name, decode, decode_all, described, encode, encode_for_write
 from .plain_layout import PlainLayout
 
 
@@ -85,19 +85,19 @@ class RedisAdapter(BaseSourceAdapter):
             reached or does not answer. So do all methods, and it is not said of each.
         """
         return {
-            decode(section): _decode_all(items)
+            decode(section): decode_all(items)
             for section, items in self._layout.get_all_sections().items()
         }
 
     def get_section_names(self) -> set[str]:
         """Return the names of all sections."""
-        return _decode_all(self._layout.get_section_names())
+        return decode_all(self._layout.get_section_names())
 
     def get_many_section_items(self, sections: Iterable[Name]) -> dict[str, set[str]]:
         """Return the items of those of *sections* that there are, asking for 100 at a time."""
         names = {encode(section) for section in _several(sections)}
         found = self._layout.get_many_section_items([name for name in names if name is not None])
-        return {decode(section): _decode_all(items) for section, items in found.items()}
+        return {decode(section): decode_all(items) for section, items in found.items()}
 
     def get_section_items(self, section: Name) -> set[str]:
         """Return the items of *section*.
@@ -107,7 +107,7 @@ class RedisAdapter(BaseSourceAdapter):
         name = encode(section)
         if name is None:
             raise NonExistingSectionError(f"{described(section)} cannot name a section.")
-        return _decode_all(self._layout.get_section_items(name))
+        return decode_all(self._layout.get_section_items(name))
 
     def find_sections(self, hint: Any) -> set[str]:
         """Return the sections that belong to *hint*: `find_sections_many` of one."""
@@ -122,7 +122,7 @@ class RedisAdapter(BaseSourceAdapter):
         """
         items = {encode(self._item(hint)) for hint in _several(hints)}
         found = [item for item in items if item is not None]
-        return _decode_all(self._layout.find_sections(found)) if found else set()
+        return decode_all(self._layout.find_sections(found)) if found else set()
 
     def create_section(self, section: Name) -> None:
         """Add *section*, without items.
@@ -186,7 +186,7 @@ class RedisAdapter(BaseSourceAdapter):
         :raises ItemNotPresentError: where no section has it.
         """
         self._check_writable()
-        return _decode_all(self._layout.remove_item(encode_for_write(item)))
+        return decode_all(self._layout.remove_item(encode_for_write(item)))
 
     def rename_item(self, item: Name, new_item: Name) -> set[str]:
         """Put *new_item* in the place of *item* in every section that has it, and return those.
@@ -195,7 +195,7 @@ class RedisAdapter(BaseSourceAdapter):
         :raises ItemPresentError: where any section has *new_item*, be it *item* itself.
         """
         self._check_writable()
-        return _decode_all(
+        return decode_all(
             self._layout.rename_item(encode_for_write(item), encode_for_write(new_item))
         )
 
@@ -321,7 +321,3 @@ def _several(names: Iterable[Any]) -> Iterable[Any]:
 
 def _encode_all(items: Iterable[Name]) -> list[bytes]:
     return list({encode_for_write(item) for item in _several(items)})
-
-
-def _decode_all(names: Iterable[bytes]) -> set[str]:
-    return {decode(name) for name in names}

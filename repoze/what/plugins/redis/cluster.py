@@ -77,8 +77,9 @@ class ClusterDatabase(Database):
         try:
             return self._follow(exchange, question, repeat_until)
         except redis.RedisError as error:
-            # Another may have taken its place by the next question.
-            self._node_failed = not is_reply(error) or code_word(error) == "CLUSTERDOWN"
+            if not is_reply(error) or code_word(error) == "CLUSTERDOWN":
+                # By the next question another may have taken its place, if none has already.
+                self._node_failed |= exchange.pool is self._pool
             raise
 
     def _follow(
@@ -94,6 +95,8 @@ class ClusterDatabase(Database):
                 address = self._address_in(error, exchange)
             if word == "MOVED":
                 self._turn_to(address, exchange)
+                # The connections to others are closed when those who use them have done so.
+                self._clients = {address: self._client_at(address)}
             else:
                 exchange.move(self._pool_at(address), asking=True)
         return super()._converse(exchange, question, repeat_until)
@@ -115,9 +118,7 @@ class ClusterDatabase(Database):
 
     def _turn_to(self, address: Address, exchange: Exchange) -> None:
         self._node = address
-        # The connections to others are closed when those who use them have done so.
-        self._clients = {address: self._client_at(address)}
-        exchange.move(self._pool)
+        exchange.move(self._pool_at(address))
 
     def _others(self, address: Address) -> list[Address]:
         """Return where the other nodes are, in any order, and *address* at the end.

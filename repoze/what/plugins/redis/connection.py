@@ -156,7 +156,8 @@ class Exchange:
         """Whether something was sent in full whose reply never came."""
         self.was_lost = False
         """Whether the connection was gone, so that the question is being asked again."""
-        self._pool = pool
+        self.pool = pool
+        """Where the connection is from."""
         self._asking = False
         self._has_connection = False
         self._has_failed = False
@@ -170,7 +171,7 @@ class Exchange:
         """
         try:
             if not self._has_connection:
-                self.connection = _connection_from(self._pool)
+                self.connection = _connection_from(self.pool)
                 self._has_connection = True
             elif self._has_failed:
                 self._phase = _Phase.UNSENT
@@ -197,14 +198,14 @@ class Exchange:
             it only if that is said before each command.
         """
         self.close()
-        self._pool = pool
+        self.pool = pool
         self._asking = asking
 
     def close(self) -> None:
         """Give the connection, if there is one, back to the pool."""
         if self._has_connection:
             self._has_connection = False
-            self._pool.release(self.connection)
+            self.pool.release(self.connection)
 
     def ask(self, *command: bytes | str | int) -> Any:
         """Send *command* and return the reply, with bytes for what is text."""

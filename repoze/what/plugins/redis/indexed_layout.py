@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .connection import Database, Exchange
@@ -75,14 +75,13 @@ class IndexedLayout(Layout):
         super().__init__(database)
         self._keys = keys
 
-    def find_sections(self, items: Sequence[bytes]) -> set[bytes]:  # noqa: D102
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        return set(
-            self._database.ask(
-                Task("find_sections", tuple(items)), lambda exchange: exchange.ask(command, *keys)
-            )
+        found: Iterable[bytes] = self._database.ask(
+            Task("find_sections", tuple(items)), lambda exchange: exchange.ask(command, *keys)
         )
+        return found
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         found = self._database.ask(Task("get_section_items", (section,)), self._reader((section,)))

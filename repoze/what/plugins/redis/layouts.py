@@ -35,8 +35,11 @@ class Layout(ABC):
         self._database = database
 
     @abstractmethod
-    def find_sections(self, items: Sequence[bytes]) -> set[bytes]:
-        """Return the sections that any of *items*, of which there is at least one, is in."""
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
+        """Return the sections that any of *items*, of which there is at least one, is in.
+
+        One of them may be named more than once.
+        """
 
     @abstractmethod
     def section_exists(self, section: bytes) -> bool:

@@ -1,6 +1,6 @@
 """Sections and items: text to an application, bytes to Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from repoze.what.adapters import SourceError
 
@@ -44,6 +44,11 @@ def encode_for_write(name: object) -> bytes:
 def decode(name: bytes) -> str:
     """Return the text of *name*; bytes that are not UTF-8 survive in it, as in PEP 383."""
     return name.decode("utf-8", "surrogateescape")
+
+
+def decode_all(names: Iterable[bytes]) -> set[str]:
+    """Return the texts of *names*, as `decode` does; this is in the path of every lookup."""
+    return {name.decode("utf-8", "surrogateescape") for name in names}
 
 
 def described(value: object) -> str:

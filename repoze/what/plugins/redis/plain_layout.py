@@ -4,7 +4,7 @@ Redis has no empty set: a section without items has the one member ``''``. This 
 2009 stored its sources.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -38,12 +38,13 @@ class PlainLayout(Layout):
         "rename_item": (Script("plain/rename_item"), 0),
     }
 
-    def find_sections(self, items: Sequence[bytes]) -> set[bytes]:  # noqa: D102
-        found = self._database.ask(
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
+        found: list[bytes] = self._database.ask(
             Task("find_sections", tuple(items)),
             lambda exchange: exchange.evaluate(self._FIND, (), items),
         )
-        return set(found) - {b""}
+        # A set at the key with the empty name is no section.
+        return filter(None, found)
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         def read(exchange: Exchange) -> set[bytes]:
