@@ -36,6 +36,8 @@ autodoc_inherit_docstrings = False
 # In an example, a message of an error counts.
 doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 doctest_global_setup = """
+import shutil
+
 import fakeredis
 import redis
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -40,6 +41,8 @@ class Proxy:
         self._server_port: int | None = port
         self._faults: list[Fault] = []
         self._refusals = 0
+        self.delay = 0.0
+        """How many seconds a new connection takes."""
         self.meanwhile = lambda: None
         """What happens between the server's reply and its loss, where that is cut off."""
         self._tls = tls
@@ -125,6 +128,7 @@ class Proxy:
             except OSError:
                 client.close()
                 return
+        time.sleep(self.delay)
         server = socket.create_connection((HOST, self._server_port))
         self._open |= {client, server}
         with client, server, selectors.DefaultSelector() as selector:

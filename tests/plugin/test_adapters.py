@@ -418,6 +418,10 @@ class TestConstruction:
     def test_it_says_what_it_is(self):
         adapter = RedisPermissionAdapter(redis.Redis(host="db.example", password="secret"))
         assert repr(adapter) == "<RedisPermissionAdapter: Redis at db.example:6379, database 2>"
+        assert adapter.place == "Redis at db.example:6379, database 2"
+        adapter = RedisPermissionAdapter(redis.Redis(), namespace="shop")
+        assert "database 2, namespace 'shop'>" in repr(adapter)
+        assert adapter.namespace == "shop"
 
 
 def test_raw_select_reaches_nobody_else(client, groups):

@@ -64,10 +64,34 @@ def test_to_another_adapter(groups):
     assert target.sections == SECTIONS
 
 
-def test_from_plain_to_indexed_in_one_database(client):
+def test_from_plain_to_indexed(client):
     plain, indexed = RedisGroupAdapter(client), RedisGroupAdapter(client, db=5, namespace="new")
     copy_sections(fill(plain, SECTIONS), indexed)
     assert indexed.get_all_sections() == plain.get_all_sections() == SECTIONS
+
+
+def test_plain_and_indexed_in_one_database(client):
+    """The keys of the one would be sections of the other."""
+    plain, indexed = RedisGroupAdapter(client), RedisGroupAdapter(client, namespace="new")
+    fill(plain, SECTIONS)
+    for source, target in ((plain, indexed), (indexed, plain)):
+        with pytest.raises(CopyError, match=r"in one database \(Redis at .*, database 1\)"):
+            copy_sections(source, target)
+    assert plain.get_all_sections() == SECTIONS
+
+
+def test_names_that_are_numbers_or_bytes(groups):
+    source = DictAdapter({1: {7, b"rms"}, b"two": {8}})
+    assert copy_sections(source, groups) == 2
+    assert groups.get_all_sections() == {"1": {"7", "rms"}, "two": {"8"}}
+    assert copy_sections(source, groups) == 2
+    target = DictAdapter({"1": {7}})
+    assert copy_sections(source, target) == 2
+
+
+def test_name_that_is_none(groups):
+    with pytest.raises(CopyError, match="cannot name a section or an item"):
+        copy_sections(DictAdapter({"admins": {None}}), groups)
 
 
 def test_empty_source(groups, target):

@@ -118,6 +118,17 @@ def test_write_is_not_sent_again_when_its_token_may_be_gone(proxied, source, mon
     assert source.get_all_sections() == {**BEFORE, "new": set()}
 
 
+@on_indexed_layout
+def test_write_is_not_sent_again_when_connecting_took_too_long(proxied, source, monkeypatch):
+    proxy, adapter = proxied
+    monkeypatch.setattr(IndexedLayout, "_SECONDS_TO_REPEAT_A_WRITE", 0.3)
+    proxy.delay = 0.6
+    proxy.arm(Fault.CUT_REPLY)
+    with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown"):
+        adapter.create_section("new")
+    assert source.get_all_sections() == {**BEFORE, "new": set()}
+
+
 def test_token_of_a_write_is_kept_for_a_minute(indexed_groups):
     indexed_groups.create_section("admins")
     client = indexed_groups.db_connection

@@ -34,6 +34,7 @@ class RedisAdapter(BaseSourceAdapter):
         writable: bool = True,
     ) -> None:
         super().__init__(writable)
+        self.namespace = namespace
         self._client = client
         self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
         self._database: Database
@@ -46,13 +47,15 @@ class RedisAdapter(BaseSourceAdapter):
                     "look through those of another; and its only database is 0."
                 )
             keys = IndexKeys(namespace, self._KIND)
-            self._database = ClusterDatabase(client, keys.sections)
+            self._database = ClusterDatabase(client, keys.sections, f", namespace {namespace!r}")
+            self._layout = IndexedLayout(self._database, keys)
+            return
+        if namespace is not None:
+            keys = IndexKeys(namespace, self._KIND)
+            self._database = Database(client, self._db, f", namespace {namespace!r}")
             self._layout = IndexedLayout(self._database, keys)
             return
         self._database = Database(client, self._db)
-        if namespace is not None:
-            self._layout = IndexedLayout(self._database, IndexKeys(namespace, self._KIND))
-            return
         self._layout = PlainLayout(self._database)
         if db is None:
             warnings.warn(
@@ -60,6 +63,11 @@ class RedisAdapter(BaseSourceAdapter):
                 "there may make one. Give the adapter a database of its own, or a namespace.",
                 stacklevel=2,
             )
+
+    @property
+    def place(self) -> str:
+        """Where the database of the source is, for people to read; never with a password."""
+        return self._database.place
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._database}>"

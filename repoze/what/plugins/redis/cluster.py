@@ -29,9 +29,11 @@ class ClusterDatabase(Database):
 
     :param client: a redis-py client of the cluster, which is neither changed nor asked anything.
     :param key: a key in the slot.
+    :param part: what of it is meant, for people to read.
     """
 
-    def __init__(self, client: redis.RedisCluster, key: bytes) -> None:
+    def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
+        self._part = part
         self._cluster = client
         self._slot = client.keyslot(key)
         self._clients: dict[Address, redis.Redis] = {}
@@ -39,7 +41,9 @@ class ClusterDatabase(Database):
         self._node = _address(nodes[0])
         self._node_failed = False
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where the primary is, for people to read."""
         host, port = self._node
         return f"Redis Cluster at {host}:{port}, slot {self._slot}"
 
@@ -109,10 +113,10 @@ class ClusterDatabase(Database):
         )
         return host, number
 
-    def _make_ready_again(self, exchange: Exchange) -> None:
+    def _connect_again(self, exchange: Exchange) -> None:
         """Connect to the same node anew or, where it is gone, to any other."""
         for other in self._others(self._node):
-            if _is_connected(exchange):
+            if _connects(exchange):
                 break
             self._turn_to(other, exchange)
 
@@ -134,7 +138,7 @@ def _address(node: ClusterNode) -> Address:
     return node.host, int(node.port)
 
 
-def _is_connected(exchange: Exchange) -> bool:
+def _connects(exchange: Exchange) -> bool:
     try:
         exchange.connect()
     except redis.ConnectionError as error:

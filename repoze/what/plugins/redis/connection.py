@@ -263,9 +263,11 @@ class Database:
 
     :param client: a redis-py client, which is not changed: see `client_of_database`.
     :param db: the number of the database; `None` is that of *client*.
+    :param part: what of it is meant, for people to read.
     """
 
-    def __init__(self, client: redis.Redis, db: int | None) -> None:
+    def __init__(self, client: redis.Redis, db: int | None, part: str = "") -> None:
+        self._part = part
         # Kept because it is what listens for renewed credentials.
         self._client = client_of_database(client, db)
 
@@ -274,6 +276,11 @@ class Database:
         return self._client.connection_pool
 
     def __str__(self) -> str:
+        return self.place + self._part
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people to read."""
         settings = self._pool.connection_kwargs
         if isinstance(self._pool, SentinelConnectionPool):
             place = f"service {self._pool.service_name!r}"
@@ -315,12 +322,15 @@ class Database:
         try:
             return exchange.attempt(question)
         except redis.ConnectionError as error:
-            too_late = exchange.lost_reply and monotonic() >= repeat_until
-            if exchange.was_lost or too_late or not is_lost_connection(error):
+            if exchange.was_lost or not is_lost_connection(error):
                 raise
-        exchange.was_lost = True
-        self._make_ready_again(exchange)
+            if not exchange.lost_reply or monotonic() < repeat_until:
+                exchange.was_lost = True
+                self._connect_again(exchange)
+            # Looked at once more, for connecting may have taken its time.
+            if exchange.lost_reply and monotonic() >= repeat_until:
+                raise
         return exchange.attempt(question)
 
-    def _make_ready_again(self, exchange: Exchange) -> None:
-        """Do nothing: the exchange connects anew by itself."""
+    def _connect_again(self, exchange: Exchange) -> None:
+        exchange.connect()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from repoze.what.adapters import AdapterError, BaseSourceAdapter, NonExistingSectionError
 
 from .adapters import RedisAdapter
-from .names import described
+from .names import decode, described, encode
 
 _SECTIONS_AT_A_TIME = 100
 
@@ -40,6 +40,7 @@ def copy_sections(
     :raises CopyError: where a section could not be copied; where that is because an adapter
         failed, its error is the cause.
     """
+    _check_apart(source, target)
     copied, left_alone, total = 0, [], 0
     try:
         names, read = _reader(source)
@@ -55,9 +56,7 @@ def copy_sections(
                 progress(start + len(page), total)
     except AdapterError as error:
         raise CopyError(
-            f"Stopped when {copied:,} of {total:,} sections were copied: {error} "
-            "Copy again to go on.",
-            copied,
+            f"Stopped when {copied:,} of {total:,} sections were copied: {error}", copied
         ) from error
     if left_alone:
         raise CopyError(
@@ -68,19 +67,42 @@ def copy_sections(
     return copied
 
 
+def _check_apart(source: BaseSourceAdapter, target: BaseSourceAdapter) -> None:
+    if (
+        isinstance(source, RedisAdapter)
+        and isinstance(target, RedisAdapter)
+        and (source.namespace is None) != (target.namespace is None)
+        and source.place == target.place
+    ):
+        raise CopyError(
+            f"Both sources lie in one database ({source.place}). Without a namespace, each set "
+            "there is a section, and so the keys of the other are: give one of them another db.",
+            0,
+        )
+
+
 def _reader(
     source: BaseSourceAdapter,
 ) -> tuple[list[str], Callable[[Iterable[str]], dict[str, set[str]]]]:
     if isinstance(source, RedisAdapter):
         return sorted(source.get_section_names()), source.get_many_section_items
-    sections = source.get_all_sections()
-    return sorted(sections), lambda names: {name: set(sections[name]) for name in names}
+    sections = {
+        _text(section): set(map(_text, items))
+        for section, items in source.get_all_sections().items()
+    }
+    return sorted(sections), lambda names: {name: sections[name] for name in names}
+
+
+def _text(name: object) -> str:
+    # Other adapters may give numbers or bytes. What can name nothing, the target refuses.
+    encoded = encode(name)
+    return "" if encoded is None else decode(encoded)
 
 
 def _complete(target: BaseSourceAdapter, section: str, items: set[str]) -> bool:
     """Give *section* of *target* all of *items*, and return whether those are all it has then."""
     try:
-        present = set(target.get_section_items(section))
+        present = set(map(_text, target.get_section_items(section)))
     except NonExistingSectionError:
         target.create_section(section)
         present = set()

@@ -48,7 +48,7 @@ _ADVICE = {
     "OOM": "Raise its maxmemory, or free some memory.",
     "READONLY": "It is a replica; give the adapter a client of the primary.",
     "TRYAGAIN": _BEING_MOVED,
-    "WRONGTYPE": "Rename or remove that key, or give the source a database of its own.",
+    "WRONGTYPE": "Rename or remove that key; check() finds it.",
 }
 # What a script is told without a code word: of a key whose slot is being moved, and of a command
 # that the server's ACL does not permit, by Redis 7 and by 6.2.

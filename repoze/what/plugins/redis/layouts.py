@@ -90,7 +90,11 @@ class Layout(ABC):
         """Return the names of all sections."""
 
         def read(exchange: Exchange) -> set[bytes]:
-            return {name for page in _pages(exchange, self._scan_sections) for name in page}
+            return {
+                name
+                for page in _pages(exchange, self._scan_sections, _NAMES_AT_A_TIME)
+                for name in page
+            }
 
         return self._database.ask(Task("get_section_names"), read) - {b""}
 
@@ -119,10 +123,14 @@ class Layout(ABC):
         :param operation: ``check`` or ``repair``.
         :return: problems, each with a section and an item, or empty bytes in place of one.
         """
+        found: dict[tuple[str, bytes, bytes], None] = {}
 
         def review(exchange: Exchange) -> list[tuple[str, bytes, bytes]]:
-            found: dict[tuple[str, bytes, bytes], None] = {}
-            for keys in _pages(exchange, self._scan_keys):
+            if operation == "check":
+                # What was found before the connection was lost may have changed; what was
+                # repaired stays so.
+                found.clear()
+            for keys in _pages(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
                 reply = self._read(exchange, "review", (operation.encode(), *keys))
                 problems = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
                 found.update(((kind.decode(), name, item), None) for kind, name, item in problems)
@@ -224,11 +232,11 @@ class Layout(ABC):
 
 
 def _pages(
-    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]]
+    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]], count: int
 ) -> Iterator[list[bytes]]:
     cursor = b"0"
     while True:
-        cursor, page = exchange.ask(*command(cursor), "COUNT", _NAMES_AT_A_TIME)
+        cursor, page = exchange.ask(*command(cursor), "COUNT", count)
         yield page
         if cursor == b"0":
             return
