@@ -116,6 +116,8 @@ class Cluster:
     def empty(self) -> None:
         for node in filter(Node.is_primary, self.nodes):
             node.ask("FLUSHALL")
+            # For a moment after it was filled, a replica is sent nothing.
+            assert node.ask("WAIT", 1, 10_000) == 1
 
     @contextmanager
     def without_primary(
