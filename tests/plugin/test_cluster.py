@@ -483,7 +483,7 @@ class Load:
         self.may_lose_writes = False
         """Whether a primary may be lost that has confirmed what its replica does not know yet."""
         self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._look_up, args=(n,)) for n in range(2)]
+        self._threads = [threading.Thread(target=self._look_up) for _ in range(2)]
         self._threads += [threading.Thread(target=self._write, args=(n,)) for n in range(2)]
 
     def __enter__(self):
@@ -505,7 +505,8 @@ class Load:
             before = time.monotonic()
             assert before < deadline
             time.sleep(0.5)
-            is_over = all(refusal is None for when, _, refusal in self.calls[:] if when > before)
+            latest = [call[1:] for call in self.calls[:] if call[0] > before]
+            is_over = set(latest) == {(False, None), (True, None)}
         self.__exit__()
         for is_write in (False, True):
             calls = [(when, refusal) for when, write, refusal in self.calls if write == is_write]
@@ -541,7 +542,7 @@ class Load:
         if refusal is None and answer != expected:
             self.wrong.append((function.__name__, arguments, answer, expected))
 
-    def _look_up(self, number):
+    def _look_up(self):
         groups, permissions = self.groups, self.permissions
         while not self._is_over.is_set():
             self._ask({"staff"}, groups.find_sections, user("ada"))
