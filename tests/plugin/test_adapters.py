@@ -74,6 +74,15 @@ class TestSections:
         assert groups.get_all_sections() == {}
         assert groups.find_sections(credentials("rms")) == set()
 
+    def test_some_of_many_sections(self, groups):
+        for number in range(250):
+            groups.create_section(number)
+        groups.include_item(7, "rms")
+        assert groups.get_section_names() == {str(number) for number in range(250)}
+        assert groups.get_many_section_items(["7", 8, "nobody", None]) == {"7": {"rms"}, "8": set()}
+        assert len(groups.get_many_section_items(range(300))) == 250
+        assert groups.get_many_section_items([]) == {}
+
     @pytest.mark.parametrize(
         "operation",
         [

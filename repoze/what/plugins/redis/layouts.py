@@ -57,16 +57,20 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]: ...
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        """Return the command that goes on at *cursor* with the names of the sections."""
 
     @abstractmethod
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]: ...
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        """Return the command that goes on at *cursor* with the keys to review."""
 
     @abstractmethod
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]: ...
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
+        """Return what the reading script of *operation* returns for *names*."""
 
     @abstractmethod
-    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]: ...
+    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
+        """Return what the writing script of *operation* returns: an outcome and its details."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
         """Return every section with its items, read about 100 at a time."""
