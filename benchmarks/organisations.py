@@ -1,0 +1,180 @@
+"""The three real organisations: a request, against other libraries on the same data."""
+
+import csv
+import gzip
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from time import monotonic
+from typing import Any
+
+from repoze.what.middleware import AuthorizationMetadata
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+
+from .measuring import in_turns, three_digits
+from .report import Report
+from .server import Server
+from .sources import Sections, keys_of_sections, store
+
+_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "rbac"
+_NAMES = ("hc", "apj", "americas_large")
+_NAMESPACE = "bench"
+_USERS = 500
+# In seconds: how long the answers of one library are checked, where there are too many for all.
+_LONGEST_CHECK = 5
+
+Ask = Callable[[str, str], Any]
+"""Is given a user and a permission; returns all permissions of the user, or whether it has it."""
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """Who is in which group, which group may do what, and who therefore may do what."""
+
+    name: str
+    users: Sections
+    groups: Sections
+    expected: Mapping[str, list[str]]
+
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """What either kind of source holds."""
+        return {"groups": self.users, "permissions": self.groups}
+
+    @property
+    def memberships(self) -> Iterator[tuple[str, str]]:
+        """All pairs of a user and a group."""
+        return ((user, group) for group, users in self.users.items() for user in users)
+
+    @property
+    def grants(self) -> Iterator[tuple[str, str]]:
+        """All pairs of a group and a permission."""
+        return (
+            (group, permission) for permission, groups in self.groups.items() for group in groups
+        )
+
+    @cached_property
+    def questions(self) -> list[tuple[str, str]]:
+        """Some users in any order, each with a permission that it has."""
+        random = Random(self.name)  # noqa: S311 - no secret
+        users = random.choices(sorted(self.expected), k=_USERS)
+        return [(user, random.choice(self.expected[user])) for user in users]
+
+
+def organisations() -> list[Organisation]:
+    """Return the organisations that there is data of: all three, or none."""
+    return [
+        Organisation(name, *(_read(name, part) for part in ("groups", "permissions", "expected")))
+        for name in _NAMES
+        if _FOLDER.is_dir()
+    ]
+
+
+def _read(name: str, part: str) -> dict[str, list[str]]:
+    pairs = defaultdict(list)
+    with gzip.open(_FOLDER / f"{name}.{part}.tsv.gz", "rt") as file:
+        for first, second in csv.reader(file, delimiter="\t"):
+            pairs[first].append(second)
+    return pairs
+
+
+def run(server: Server, report: Report, *, quick: bool) -> None:
+    """Ask all libraries the same of each organisation, when all have been seen to be right."""
+    from .peers import peers  # noqa: PLC0415 - its libraries are needed for this subject alone
+
+    found = organisations()
+    if not found:
+        report.say(f"SKIPPED: there is no {_FOLDER}")
+    for organisation in found[:1] if quick else found:
+        server.client().flushall()
+        with peers(organisation, server) as (in_memory, loaded_each_time):
+            asked = {
+                "indexed layout": _ours(server, organisation, _NAMESPACE),
+                "plain layout": _ours(server, organisation, None),
+                **in_memory,
+            }
+            first: dict[str, float] = {}
+            for name, ask in {**asked, **loaded_each_time}.items():
+                checked, first[name] = _check(name, ask, organisation)
+                report.say(f"{organisation.name}: {name} is right about {checked} users")
+            once = {name: first[name] for name in loaded_each_time}
+            _report_times(report, organisation, asked, once, seconds=5 if quick else 25)
+
+
+def _ours(server: Server, organisation: Organisation, namespace: str | None) -> Ask:
+    if namespace is not None:
+        for kind, sections in organisation.sections.items():
+            store(server.client(), keys_of_sections(sections, namespace, kind))
+        databases = 0, 0
+    else:
+        databases = 1, 2
+        store(server.client(1), organisation.users.items())
+        store(server.client(2), organisation.groups.items())
+    client = server.client()
+    metadata = AuthorizationMetadata(
+        {"redis": RedisGroupAdapter(client, databases[0], namespace=namespace)},
+        {"redis": RedisPermissionAdapter(client, databases[1], namespace=namespace)},
+    )
+
+    def ask(user: str, _: str) -> Any:
+        environ: dict[str, Any] = {}
+        metadata.add_metadata(environ, {"repoze.who.userid": user})
+        return environ["repoze.what.credentials"]["permissions"]
+
+    return ask
+
+
+def _check(name: str, ask: Ask, organisation: Organisation) -> tuple[int, float]:
+    """Compare the answers with what is known to be right.
+
+    Returned is for how many users, and how many seconds the first answer took.
+    """
+    checked = 0
+    seconds = 0.0
+    began = monotonic()
+    for user, permissions in organisation.expected.items():
+        answer = ask(user, permissions[0])
+        seconds = seconds or monotonic() - began
+        if isinstance(answer, bool):
+            other = next((name for name in organisation.groups if name not in permissions), "none")
+            right = answer and not ask(user, other)
+        else:
+            right = set(answer) == set(permissions)
+        if not right:
+            raise SystemExit(f"{name} is wrong about {user} of {organisation.name}")
+        checked += 1
+        if monotonic() - began > _LONGEST_CHECK:
+            break
+    return checked, seconds
+
+
+def _report_times(
+    report: Report,
+    organisation: Organisation,
+    asked: Mapping[str, Ask],
+    once: Mapping[str, float],
+    seconds: float,
+) -> None:
+    times = in_turns({name: _in_a_row(organisation, ask) for name, ask in asked.items()}, seconds)
+    rows: list[tuple[object, ...]] = []
+    for name in asked:
+        ratio = times.ratio(name, "indexed layout")
+        rows.append((name, ratio, ratio.spread, times.microseconds(name)))
+    ours = times.median("indexed layout")
+    for name, taken in once.items():
+        rows.append((name, three_digits(taken / ours), "once", three_digits(1e6 * taken)))
+    report.table(
+        f"organisation_{organisation.name}",
+        f"{organisation.name}: one request of any user (medians of {times.rounds} rounds)",
+        ("", "times the indexed layout", "half of the rounds", "microseconds"),
+        rows,
+    )
+
+
+def _in_a_row(organisation: Organisation, ask: Ask) -> Callable[[], Any]:
+    questions = cycle(organisation.questions)
+    return lambda: ask(*next(questions))

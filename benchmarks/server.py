@@ -1,0 +1,58 @@
+"""The server that is measured, on a processor of its own."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from repoze.what.plugins.redis.demo.redis_server import embedded_server
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real server on the loopback interface: what it is, and where."""
+
+    description: str
+    processors: str
+    port: int
+
+    def client(self, db: int = 0, **settings: Any) -> redis.Redis:
+        """Return a client of database *db*, with redis-py's default settings but for *settings*."""
+        return redis.Redis("127.0.0.1", self.port, db, **settings)
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Run an empty server that keeps nothing on disk, and this process on other processors."""
+    with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder)) as embedded:
+        client = embedded.client
+        if type(client) is not redis.Redis:
+            raise SystemExit(f"A real server is wanted, not {embedded.description}.")
+        process: int = client.info("server")["process_id"]
+        with _separate_processors(process) as processors:
+            port = client.connection_pool.connection_kwargs["port"]
+            yield Server(embedded.description.partition(" on port")[0], processors, port)
+
+
+@contextmanager
+def _separate_processors(server: int) -> Iterator[str]:
+    if not hasattr(os, "sched_setaffinity"):
+        yield "not bound to processors: this platform cannot"
+        return
+    usable = os.sched_getaffinity(0)
+    if len(usable) == 1:
+        yield "SHARE ONE PROCESSOR, so that nothing is as fast as it could be"
+        return
+    last = max(usable)
+    for thread in Path(f"/proc/{server}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {last})
+    os.sched_setaffinity(0, usable - {last})
+    try:
+        yield f"on different processors: the server on {last}, the client on the others"
+    finally:
+        os.sched_setaffinity(0, usable)
