@@ -139,7 +139,8 @@ class RedisAdapter(BaseSourceAdapter):
         :raises SourceError: where the name is refused, or is that of a key which is no section.
             Any write raises it on an adapter that is not writable, or where a name is refused.
         """
-        self._create_section(section)
+        self._check_writable()
+        self._layout.create_section(encode_for_write(section))
 
     def edit_section(self, section: Name, new_section: Name) -> None:
         """Rename *section* to *new_section*; it keeps its items.
@@ -147,14 +148,16 @@ class RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no *section*.
         :raises ExistingSectionError: where *new_section* is taken, by *section* itself included.
         """
-        self._edit_section(section, new_section)
+        self._check_writable()
+        self._layout.edit_section(encode_for_write(section), encode_for_write(new_section))
 
     def delete_section(self, section: Name) -> None:
         """Remove *section* and its items.
 
         :raises NonExistingSectionError: where there is no such section.
         """
-        self._delete_section(section)
+        self._check_writable()
+        self._layout.delete_section(encode_for_write(section))
 
     def include_items(self, section: Name, items: Iterable[Name]) -> None:
         """Add *items* to *section*: all of them, or none where one is refused.
@@ -162,7 +165,8 @@ class RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no such section.
         :raises ItemPresentError: where one of them is in it already.
         """
-        self._include_items(section, items)
+        self._check_writable()
+        self._layout.include_items(encode_for_write(section), _encode_all(items))
 
     def include_item(self, section: Name, item: Name) -> None:
         """Add one item to *section*: `include_items` of one."""
@@ -174,7 +178,8 @@ class RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no such section.
         :raises ItemNotPresentError: where one of them is not in it.
         """
-        self._exclude_items(section, items)
+        self._check_writable()
+        self._layout.exclude_items(encode_for_write(section), _encode_all(items))
 
     def exclude_item(self, section: Name, item: Name) -> None:
         """Remove one item from *section*: `exclude_items` of one."""
@@ -232,20 +237,20 @@ class RedisAdapter(BaseSourceAdapter):
             for problem, section, item in self._layout.review(operation)
         ]
 
-    # What the base class asks of a subclass. The checks are part of each write on the server, so
-    # these make them too.
+    # What the base class asks of a subclass. Its own operations check first and then call these;
+    # ours check on the server, so these are the same.
+
+    _get_all_sections = get_all_sections
+    _get_section_items = get_section_items
+    _find_sections = find_sections
+    _create_section = create_section
+    _edit_section = edit_section
+    _delete_section = delete_section
+    _include_items = include_items
+    _exclude_items = exclude_items
 
     def _item(self, hint: Any) -> object:
         return hint
-
-    def _get_all_sections(self) -> dict[str, set[str]]:
-        return self.get_all_sections()
-
-    def _get_section_items(self, section: Name) -> set[str]:
-        return self.get_section_items(section)
-
-    def _find_sections(self, hint: Any) -> set[str]:
-        return self.find_sections(hint)
 
     def _section_exists(self, section: Name) -> bool:
         name = encode(section)
@@ -256,26 +261,6 @@ class RedisAdapter(BaseSourceAdapter):
         if name is None or item_name is None:
             return False
         return self._layout.item_is_included(name, item_name)
-
-    def _create_section(self, section: Name) -> None:
-        self._check_writable()
-        self._layout.create_section(encode_for_write(section))
-
-    def _edit_section(self, section: Name, new_section: Name) -> None:
-        self._check_writable()
-        self._layout.edit_section(encode_for_write(section), encode_for_write(new_section))
-
-    def _delete_section(self, section: Name) -> None:
-        self._check_writable()
-        self._layout.delete_section(encode_for_write(section))
-
-    def _include_items(self, section: Name, items: Iterable[Name]) -> None:
-        self._check_writable()
-        self._layout.include_items(encode_for_write(section), _encode_all(items))
-
-    def _exclude_items(self, section: Name, items: Iterable[Name]) -> None:
-        self._check_writable()
-        self._layout.exclude_items(encode_for_write(section), _encode_all(items))
 
 
 class RedisGroupAdapter(RedisAdapter):
