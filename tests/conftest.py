@@ -8,12 +8,24 @@ from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 EXECUTABLES = servers.executables()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough", action="store_true", help="run the long tests to the length of their figures"
+    )
+
+
 def pytest_report_header():
     return f"servers: {', '.join([*EXECUTABLES, 'fakeredis'])}; redis-py {redis.__version__}"
 
 
 def pytest_unconfigure():
     servers.stop_all()
+
+
+@pytest.fixture(scope="session")
+def thorough(request) -> bool:
+    """Whether a long test is to take the time that its figures in the manual took."""
+    return request.config.getoption("--thorough")
 
 
 @pytest.fixture(params=EXECUTABLES or [None], scope="session")

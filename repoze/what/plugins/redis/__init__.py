@@ -5,6 +5,7 @@ from repoze.what.adapters import SourceUnavailable
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .copying import CopyError, copy_sections
 from .findings import Finding
+from .replication import TooFewReplicas
 
 __all__ = [
     "CopyError",
@@ -12,5 +13,6 @@ __all__ = [
     "RedisGroupAdapter",
     "RedisPermissionAdapter",
     "SourceUnavailable",
+    "TooFewReplicas",
     "copy_sections",
 ]

@@ -17,6 +17,7 @@ from .indexed_layout import IndexedLayout, IndexKeys
 from .layouts import Layout
 from .names import Name, decode, decode_all, described, encode, encode_for_write
 from .plain_layout import PlainLayout
+from .saving import Save, Saving
 
 
 class RedisAdapter(BaseSourceAdapter):
@@ -25,39 +26,53 @@ class RedisAdapter(BaseSourceAdapter):
     DB_NAME: ClassVar[int]
     _KIND: ClassVar[str]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
         client: redis.Redis | redis.RedisCluster,
         db: int | EllipsisType | None = ...,
         *,
         namespace: str | None = None,
         writable: bool = True,
+        read_from: redis.Redis | None = None,
+        wait_replicas: int = 0,
+        save: Save | None = None,
+        save_every: int = 1,
     ) -> None:
         super().__init__(writable)
         self.namespace = namespace
         self._client = client
         self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
+        keys = None if namespace is None else IndexKeys(namespace, self._KIND)
+        part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
-        self._layout: Layout
+        self._lookups: Database | None = None
         if isinstance(client, redis.RedisCluster):
-            if db not in {..., None, 0} or namespace is None:
+            if db not in {..., None, 0} or keys is None:
                 raise ValueError(
                     "On a Redis Cluster, give the adapter a namespace and no db. Without a "
                     "namespace, sections are keys that lie on all of its nodes, and no node can "
                     "look through those of another; and its only database is 0."
                 )
-            keys = IndexKeys(namespace, self._KIND)
-            self._database = ClusterDatabase(client, keys.sections, f", namespace {namespace!r}")
-            self._layout = IndexedLayout(self._database, keys)
-            return
-        if namespace is not None:
-            keys = IndexKeys(namespace, self._KIND)
-            self._database = Database(client, self._db, f", namespace {namespace!r}")
-            self._layout = IndexedLayout(self._database, keys)
-            return
-        self._database = Database(client, self._db)
-        self._layout = PlainLayout(self._database)
-        if db is None:
+            if read_from is not None:
+                raise ValueError(
+                    "On a Redis Cluster read_from is not possible: lookups go to the primary."
+                )
+            self._database = ClusterDatabase(client, keys.sections, part)
+        else:
+            self._database = Database(client, self._db, part)
+            if read_from is not None:
+                self._lookups = Database(read_from, self._database.number, part)
+        options: dict[str, Any] = {
+            "lookups": self._lookups,
+            "wait_replicas": _number("wait_replicas", wait_replicas, 0),
+            "saving": _saving(self._database, save, save_every),
+        }
+        self._layout: Layout = (
+            PlainLayout(self._database, **options)
+            if keys is None
+            else IndexedLayout(self._database, keys, **options)
+        )
+        if db is None and keys is None:
             warnings.warn(
                 f"With db=None, each set in {self._database} is a section: whoever may write "
                 "there may make one. Give the adapter a database of its own, or a namespace.",
@@ -69,8 +84,14 @@ class RedisAdapter(BaseSourceAdapter):
         """Where the database of the source is, for people to read; never with a password."""
         return self._database.place
 
+    @property
+    def reads_from_replica(self) -> bool:
+        """Whether lookups are asked of another server than the one that is written."""
+        return self._lookups is not None
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._database}>"
+        lookups = f"; lookups at {self._lookups}" if self._lookups else ""
+        return f"<{type(self).__name__}: {self._database}{lookups}>"
 
     @cached_property
     def db_connection(self) -> redis.Redis | redis.RedisCluster:
@@ -276,9 +297,19 @@ class RedisGroupAdapter(RedisAdapter):
         layout): it shares the database with anything, a lookup costs the same whatever the size
         of the source, and it can be kept in a Redis Cluster, which needs one.
     :param writable: whether this adapter may change the source.
-    :raises TypeError: where *client* is no redis-py client, *db* no number or *namespace* no text.
-    :raises ValueError: where *db* is negative, *namespace* has other characters, or *client* is a
-        cluster's and there is no *namespace*, or a *db*.
+    :param read_from: a client of a replica, or Sentinel's of any (``slave_for``), for lookups and
+        other reading; `check`, and what a write has to know first, is asked of *client*. A replica
+        is behind: a right that has been revoked may be found there for as long as it is.
+    :param wait_replicas: how many replicas have to confirm each write; where fewer do, it raises
+        `TooFewReplicas`, and has taken effect.
+    :param save: have the server save its data to disk after writes: ``"background"`` while it goes
+        on, or ``"sync"`` while everybody waits. Left out, that is for the server's settings.
+    :param save_every: after how many writes of this adapter to save.
+    :raises TypeError: where *client* or *read_from* is no redis-py client, *db* or another number
+        none, or *namespace* no text.
+    :raises ValueError: where *db* or *wait_replicas* is negative, *save* is something else,
+        *save_every* not positive or without *save*, *namespace* has other characters, or *client*
+        is a cluster's and there is no *namespace*, or a *db* or *read_from*.
 
     One adapter serves all threads of a process, and the processes that it forks.
     """
@@ -304,6 +335,23 @@ class RedisPermissionAdapter(RedisAdapter):
 
     DB_NAME = 2
     _KIND = "permissions"
+
+
+def _number(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a number, not {described(value)}")
+    if value < least:
+        raise ValueError(f"{name} is a number from {least}, not {value}")
+    return value
+
+
+def _saving(database: Database, save: Save | None, save_every: int) -> Saving | None:
+    every = _number("save_every", save_every, 1)
+    if save is not None:
+        return Saving(database, save, every)
+    if every != 1:
+        raise ValueError("save_every says after how many writes to save: say how, with save.")
+    return None
 
 
 def _several(names: Iterable[Any]) -> Iterable[Any]:

@@ -279,17 +279,23 @@ class Database:
         return self.place + self._part
 
     @property
+    def number(self) -> int:
+        """The number of the database."""
+        return self._pool.connection_kwargs.get("db") or 0
+
+    @property
     def place(self) -> str:
         """Where the database is, for people to read."""
         settings = self._pool.connection_kwargs
         if isinstance(self._pool, SentinelConnectionPool):
-            place = f"service {self._pool.service_name!r}"
+            role = "" if self._pool.is_master else "a replica of "
+            place = f"{role}service {self._pool.service_name!r}"
         else:
             place = "at " + (
                 settings.get("path")
                 or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
             )
-        return f"Redis {place}, database {settings.get('db') or 0}"
+        return f"Redis {place}, database {self.number}"
 
     def ask(
         self, task: Task, question: Callable[[Exchange], Answer], *, repeat_within: float = inf

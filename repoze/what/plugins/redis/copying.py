@@ -40,7 +40,7 @@ def copy_sections(
     :raises CopyError: where a section could not be copied; where that is because an adapter
         failed, its error is the cause.
     """
-    _check_apart(source, target)
+    _check(source, target)
     copied, left_alone, total = 0, [], 0
     try:
         names, read = _reader(source)
@@ -67,7 +67,12 @@ def copy_sections(
     return copied
 
 
-def _check_apart(source: BaseSourceAdapter, target: BaseSourceAdapter) -> None:
+def _check(source: BaseSourceAdapter, target: BaseSourceAdapter) -> None:
+    for adapter in (source, target):
+        if isinstance(adapter, RedisAdapter) and adapter.reads_from_replica:
+            raise CopyError(
+                f"{adapter!r} may not see the latest writes: make one without read_from to copy.", 0
+            )
     if (
         isinstance(source, RedisAdapter)
         and isinstance(target, RedisAdapter)

@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .connection import Database, Exchange
 from .failures import Task
-from .layouts import Layout
+from .layouts import Layout, no_section
 from .names import described
 from .scripts import Script
 
@@ -71,22 +71,22 @@ class IndexedLayout(Layout):
         )
     }
 
-    def __init__(self, database: Database, keys: IndexKeys) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, keys: IndexKeys, **options: Any) -> None:
+        super().__init__(database, **options)
         self._keys = keys
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        found: Iterable[bytes] = self._database.ask(
+        found: Iterable[bytes] = self._lookups.ask(
             Task("find_sections", tuple(items)), lambda exchange: exchange.ask(command, *keys)
         )
         return found
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
-        found = self._database.ask(Task("get_section_items", (section,)), self._reader((section,)))
+        found = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))
         if found[0] is None:
-            raise self._no_section(section)
+            raise no_section(section, self._lookups)
         return set(found[0])
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
@@ -112,13 +112,15 @@ class IndexedLayout(Layout):
         reply: list[Any] = exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
         return reply
 
-    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
+    def _writer(
+        self, operation: str, names: Sequence[bytes]
+    ) -> Callable[[Exchange], Sequence[bytes]]:
         arguments = (os.urandom(16).hex().encode(), *names)
-        reply: Sequence[bytes] = self._database.ask(
-            Task(operation, names, is_write=True),
-            lambda exchange: exchange.evaluate(
+
+        def write(exchange: Exchange) -> Sequence[bytes]:
+            reply: Sequence[bytes] = exchange.evaluate(
                 self._WRITES[operation], (self._keys.sections,), arguments
-            ),
-            repeat_within=self._SECONDS_TO_REPEAT_A_WRITE,
-        )
-        return reply
+            )
+            return reply
+
+        return write

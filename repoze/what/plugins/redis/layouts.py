@@ -5,7 +5,8 @@ Sections and items are bytes here, and not empty; see `names`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from math import inf
+from typing import Any, ClassVar, TypeVar
 
 from repoze.what.adapters import (
     AdapterError,
@@ -18,6 +19,10 @@ from repoze.what.adapters import (
 from .connection import Database, Exchange
 from .failures import Task
 from .names import listed
+from .replication import TooFewReplicas, confirm_replication
+from .saving import Saving
+
+Answer = TypeVar("Answer")
 
 # 100 sections with 100 items each keep the server for about a millisecond.
 _SECTIONS_AT_A_TIME = 100
@@ -29,10 +34,27 @@ class Layout(ABC):
 
     Each is one command or one script on the server, so nobody comes between its check and its
     write; those that read or review many sections alone are one for each so many.
+
+    :param lookups: the database on a replica, where there is one that lookups are to go to. What
+        precedes a write never does.
+    :param wait_replicas: how many replicas have to confirm each write.
+    :param saving: what counts the writes, where they are to be saved.
     """
 
-    def __init__(self, database: Database) -> None:
+    # For how long after a write was sent it may be sent again, if its reply is lost.
+    _SECONDS_TO_REPEAT_A_WRITE: ClassVar[float]
+
+    def __init__(
+        self,
+        database: Database,
+        lookups: Database | None = None,
+        wait_replicas: int = 0,
+        saving: Saving | None = None,
+    ) -> None:
         self._database = database
+        self._lookups = lookups or database
+        self._wait_replicas = wait_replicas
+        self._saving = saving
 
     @abstractmethod
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
@@ -69,8 +91,10 @@ class Layout(ABC):
         """Return what the reading script of *operation* returns for *names*."""
 
     @abstractmethod
-    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
-        """Return what the writing script of *operation* returns: an outcome and its details."""
+    def _writer(
+        self, operation: str, names: Sequence[bytes]
+    ) -> Callable[[Exchange], Sequence[bytes]]:
+        """Return what asks the writing script of *operation* for an outcome and its details."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
         """Return every section with its items, read about 100 at a time."""
@@ -88,7 +112,7 @@ class Layout(ABC):
                     sections.pop(b"", None)
                     return sections
 
-        return self._database.ask(Task("get_all_sections"), read)
+        return self._lookups.ask(Task("get_all_sections"), read)
 
     def get_section_names(self) -> set[bytes]:
         """Return the names of all sections."""
@@ -100,7 +124,7 @@ class Layout(ABC):
                 for name in page
             }
 
-        return self._database.ask(Task("get_section_names"), read) - {b""}
+        return self._lookups.ask(Task("get_section_names"), read) - {b""}
 
     def get_many_section_items(self, sections: Sequence[bytes]) -> dict[bytes, set[bytes]]:
         """Return the items of *sections*, but for those that are not there.
@@ -110,7 +134,7 @@ class Layout(ABC):
         found: dict[bytes, set[bytes]] = {}
         for start in range(0, len(sections), _SECTIONS_AT_A_TIME):
             names = tuple(sections[start : start + _SECTIONS_AT_A_TIME])
-            items_of_each = self._database.ask(
+            items_of_each = self._lookups.ask(
                 Task("get_many_section_items", names), self._reader(names)
             )
             for name, items in zip(names, items_of_each, strict=True):
@@ -129,7 +153,7 @@ class Layout(ABC):
         """
         found: dict[tuple[str, bytes, bytes], None] = {}
 
-        def review(exchange: Exchange) -> list[tuple[str, bytes, bytes]]:
+        def review(exchange: Exchange) -> tuple[list[tuple[str, bytes, bytes]], bool]:
             if operation == "check":
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
@@ -138,9 +162,9 @@ class Layout(ABC):
                 reply = self._read(exchange, "review", (operation.encode(), *keys))
                 problems = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
                 found.update(((kind.decode(), name, item), None) for kind, name, item in problems)
-            return list(found)
+            return list(found), operation == "repair" and bool(found)
 
-        return self._database.ask(Task(operation), review)
+        return self._write(Task(operation), review)
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
@@ -203,10 +227,50 @@ class Layout(ABC):
         return self._change("rename_item", item, new_item)
 
     def _change(self, operation: str, *names: bytes) -> Sequence[bytes]:
-        outcome, *details = self._write(operation, *names)
+        write = self._writer(operation, names)
+
+        def change(exchange: Exchange) -> tuple[list[bytes], bool]:
+            reply = list(write(exchange))
+            return reply, reply[0] == b"done"
+
+        outcome, *details = self._write(
+            Task(operation, names, is_write=True), change, self._SECONDS_TO_REPEAT_A_WRITE
+        )
         if outcome != b"done":
             raise self._refusal(outcome.decode(), details, names)
         return details
+
+    def _write(
+        self,
+        task: Task,
+        question: Callable[[Exchange], tuple[Answer, bool]],
+        repeat_within: float = inf,
+    ) -> Answer:
+        """Return the answer to *question*, and make sure that what it has written will last.
+
+        :param question: returns an answer, and whether it has written anything.
+        """
+
+        def write_and_confirm(exchange: Exchange) -> tuple[Answer, bool]:
+            answer, has_written = question(exchange)
+            if has_written and self._wait_replicas:
+                confirm_replication(exchange, self._wait_replicas, task, self._database)
+            return answer, has_written
+
+        try:
+            answer, has_written = self._database.ask(
+                task, write_and_confirm, repeat_within=repeat_within
+            )
+        except TooFewReplicas:
+            self._count_write()
+            raise
+        if has_written:
+            self._count_write()
+        return answer
+
+    def _count_write(self) -> None:
+        if self._saving is not None:
+            self._saving.count_write()
 
     def _refusal(
         self, outcome: str, details: Sequence[bytes], names: Sequence[bytes]
@@ -226,13 +290,13 @@ class Layout(ABC):
                 return ItemNotPresentError(f"No section has {name} {here}.")
             case "item taken":
                 return ItemPresentError(f"There is an item {other} already {here}.")
-        return self._no_section(names[0], details[0].decode())
+        return no_section(names[0], self._database, details[0].decode())
 
-    def _no_section(self, section: bytes, kind: str = "none") -> NonExistingSectionError:
-        found = "" if kind == "none" else f": the key of that name holds a {kind}, not a set"
-        return NonExistingSectionError(
-            f"There is no section {listed((section,))}{found} ({self._database})."
-        )
+
+def no_section(section: bytes, server: object, kind: str = "none") -> NonExistingSectionError:
+    """Return the error that says so; *kind* is what the key of that name holds."""
+    found = "" if kind == "none" else f": the key of that name holds a {kind}, not a set"
+    return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
 
 
 def _pages(

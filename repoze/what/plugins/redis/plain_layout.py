@@ -4,14 +4,14 @@ Redis has no empty set: a section without items has the one member ``''``. This 
 2009 stored its sources.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
 
 from .connection import Exchange
 from .failures import Task, code_word
-from .layouts import Layout
+from .layouts import Layout, no_section
 from .scripts import Script
 
 
@@ -21,6 +21,8 @@ class PlainLayout(Layout):
     Each set in the database is a section; what is not a set is none, and a lookup passes over it.
     """
 
+    # Among the keys of 2009 there is no room to note what has been done.
+    _SECONDS_TO_REPEAT_A_WRITE = 0
     _FIND = Script("plain/find_sections")
     _READS: Mapping[str, Script] = {
         operation: Script(f"plain/{operation}")
@@ -39,7 +41,7 @@ class PlainLayout(Layout):
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        found: list[bytes] = self._database.ask(
+        found: list[bytes] = self._lookups.ask(
             Task("find_sections", tuple(items)),
             lambda exchange: exchange.evaluate(self._FIND, (), items),
         )
@@ -53,12 +55,12 @@ class PlainLayout(Layout):
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
-                raise self._no_section(section, "value of another type") from error
+                raise no_section(section, self._lookups, "value of another type") from error
             if not items:
-                raise self._no_section(section)
+                raise no_section(section, self._lookups)
             return set(items) - {b""}
 
-        return self._database.ask(Task("get_section_items", (section,)), read)
+        return self._lookups.ask(Task("get_section_items", (section,)), read)
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
         kind = self._database.ask(
@@ -87,13 +89,14 @@ class PlainLayout(Layout):
         reply: list[Any] = exchange.evaluate(self._READS[operation], (), names)
         return reply
 
-    def _write(self, operation: str, *names: bytes) -> Sequence[bytes]:
+    def _writer(
+        self, operation: str, names: Sequence[bytes]
+    ) -> Callable[[Exchange], Sequence[bytes]]:
         script, number_of_keys = self._WRITES[operation]
         keys, arguments = names[:number_of_keys], names[number_of_keys:]
-        # Not sent twice: among the keys of 2009 there is no room to note what has been done.
-        reply: Sequence[bytes] = self._database.ask(
-            Task(operation, names, is_write=True),
-            lambda exchange: exchange.evaluate(script, keys, arguments),
-            repeat_within=0,
-        )
-        return reply
+
+        def write(exchange: Exchange) -> Sequence[bytes]:
+            reply: Sequence[bytes] = exchange.evaluate(script, keys, arguments)
+            return reply
+
+        return write

@@ -13,6 +13,8 @@ local token = prefix .. 'done:' .. ARGV[1]
 
 -- The set of a token has 'done', and each detail of the answer after a colon.
 if redis.call('SISMEMBER', token, 'done') == 1 then
+  -- A write on this connection too: WAIT is for what was written on the one that it is sent by.
+  redis.call('EXPIRE', token, 60)
   local reply = {'done'}
   for _, member in ipairs(redis.call('SMEMBERS', token)) do
     if string.sub(member, 1, 1) == ':' then
