@@ -12,6 +12,10 @@ from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
+from repoze.what.adapters import SourceError
+
+from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
+
 __all__ = ["AuthorizationMetadata", "setup_auth"]
 
 # The signatures of plugins are repoze.who's.
@@ -34,6 +38,7 @@ def setup_auth(
     permission_adapters: Mapping[str, _Adapter] | None = None,
     *,
     skip_authentication: bool | str | None = None,
+    on_unavailable: str = "raise",
     **who_args: Any,
 ) -> PluggableAuthenticationMiddleware:
     """Return ``app`` behind authentication (repoze.who's) and authorization.
@@ -48,24 +53,35 @@ def setup_auth(
         reach. As text, as it comes from a configuration file, one of ``true``, ``yes``,
         ``on``, ``1``, ``false``, ``no``, ``off`` and ``0``. None, as from settings that do not
         have it, is false.
+    :param on_unavailable: what a request of a user who is logged in gets where a lookup raises
+        `~repoze.what.adapters.SourceError`. ``raise``: the error passes through. ``refuse``: a 503
+        with ``Retry-After``, and the application is not called. ``anonymous``: what a visitor who
+        is not logged in would get, with ``environ['repoze.what.credentials']`` empty and the
+        error in ``environ['repoze.what.unavailable']``; only a 401 becomes that 503, for a login
+        would not help. An error of the application's own always passes through.
     :param who_args: arguments for `repoze.who.middleware.PluggableAuthenticationMiddleware`. Those
         that it requires can be left out: ``identifiers``, ``authenticators``, ``challengers`` and
         ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
         ``classifier``) repoze.who's own.
-    :raises ValueError: if ``skip_authentication`` is anything else.
+    :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else.
     :raises TypeError: for an argument that repoze.who does not know.
 
     With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
-    about each request is written to standard output.
+    about each request is written to standard output. That lookups fail, and that they work again,
+    is logged by the logger ``repoze.what``, once for each outage.
     """
     if skip_authentication is None:
         skip_authentication = False
     skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
     if skip is None:
         raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    if on_unavailable not in tuple(CONSEQUENCES):
+        raise ValueError(f"on_unavailable is none of {[*CONSEQUENCES]}: {on_unavailable!r}")
     for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
         who_args[kind] = list(who_args.get(kind) or ())
-    metadata = AuthorizationMetadata(group_adapters, permission_adapters)
+    metadata = _WatchedMetadata(
+        group_adapters, permission_adapters, Outage(CONSEQUENCES[on_unavailable])
+    )
     who_args["mdproviders"].append(("authorization_md", metadata))
     if who_args.get("challenge_decider") is None:
         who_args["challenge_decider"] = default_challenge_decider
@@ -74,9 +90,16 @@ def setup_auth(
     if who_args.get("log_stream") is None and os.environ.get("AUTH_LOG") == "1":
         who_args["log_stream"] = sys.stdout
     if skip:
-        return _ForgingMiddleware(app, **who_args)
-    _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
-    return PluggableAuthenticationMiddleware(app, **who_args)
+        middleware = _ForgingMiddleware(app, **who_args)
+    else:
+        _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
+        middleware = PluggableAuthenticationMiddleware(app, **who_args)
+    if on_unavailable != "raise":
+        # A factory's attributes are its arguments.
+        middleware.api_factory = UnavailabilityAPIFactory(
+            refuse=on_unavailable == "refuse", **vars(middleware.api_factory)
+        )
+    return middleware
 
 
 def _warn_of_idle_authenticators(
@@ -149,6 +172,30 @@ def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
     if hasattr(adapter, "find_sections_many"):
         return set(adapter.find_sections_many(groups))
     return {section for group in groups for section in adapter.find_sections(group)}
+
+
+class _WatchedMetadata(AuthorizationMetadata):
+    """The metadata provider of `setup_auth`, whose failures are told from those of others."""
+
+    def __init__(
+        self,
+        group_adapters: Mapping[str, _Adapter] | None,
+        permission_adapters: Mapping[str, _Adapter] | None,
+        outage: Outage,
+    ) -> None:
+        super().__init__(group_adapters, permission_adapters)
+        self._outage = outage
+
+    def add_metadata(
+        self, environ: MutableMapping[str, Any], identity: MutableMapping[str, Any]
+    ) -> None:
+        try:
+            super().add_metadata(environ, identity)
+        except SourceError as error:
+            self._outage.lookup_failed(error)
+            environ[UNAVAILABLE] = error
+            raise
+        self._outage.lookup_succeeded()
 
 
 class _ForgingMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
