@@ -1,5 +1,6 @@
 """One database of the user's server, over connections of our own that are tried twice."""
 
+import os
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -179,12 +180,13 @@ class Exchange:
                 self.connection.connect()
             self._has_failed = False
             return question(self)
-        except BaseException:
+        except BaseException as error:
             self._has_failed = True
-            if self._phase is not _Phase.ANSWERED:
-                # Back in the pool, it would hand its late reply to the next caller.
+            if self._has_connection and not (self._phase is _Phase.ANSWERED and _is_answer(error)):
+                # Back in the pool, it would hand its late reply to the next caller. What makes no
+                # sense may be the late reply to something else.
                 self.connection.disconnect()
-                self.lost_reply |= self._phase is _Phase.UNANSWERED
+                self.lost_reply |= self._phase is not _Phase.UNSENT
             raise
 
     def connect(self) -> None:
@@ -247,13 +249,21 @@ class Exchange:
         return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
 
 
+def _is_answer(error: BaseException) -> bool:
+    """Whether *error* is what the server answered, or what a question made of that."""
+    return isinstance(error, AdapterError) or (
+        isinstance(error, redis.RedisError) and is_reply(error)
+    )
+
+
 def _connection_from(pool: ConnectionPool) -> redis.Connection:
     try:
         return pool.get_connection(*_COMMAND_NAME)
-    except Exception:
+    except redis.RedisError:
         raise
     except BaseException:
-        # Interrupted in its handshake, Sentinel's goes back to the pool with a reply to come.
+        # It goes back to the pool with its handshake half done: where that was interrupted, with a
+        # reply to come; where the server answered nonsense, before a database was selected.
         pool.disconnect(inuse_connections=False)
         raise
 
@@ -268,11 +278,17 @@ class Database:
 
     def __init__(self, client: redis.Redis, db: int | None, part: str = "") -> None:
         self._part = part
+        self._new_client = partial(client_of_database, client, db)
         # Kept because it is what listens for renewed credentials.
-        self._client = client_of_database(client, db)
+        self._client = self._new_client()
+        self._process = os.getpid()
 
     @property
     def _pool(self) -> ConnectionPool:
+        if self._process != os.getpid():
+            # After a fork, a thread that is left behind may hold the lock of the pool.
+            self._client = self._new_client()
+            self._process = os.getpid()
         return self._client.connection_pool
 
     def __str__(self) -> str:

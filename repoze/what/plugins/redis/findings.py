@@ -14,6 +14,10 @@ _TEXTS = {
 }
 
 
+PROBLEMS = {text.encode(): text for text in _TEXTS}
+"""Each *problem* of a finding, by what a script calls it."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something in a source that is not as it should be; `str` tells it in words, with a remedy.

@@ -9,6 +9,7 @@ from .connection import Database, Exchange
 from .failures import Task
 from .layouts import Layout, no_section
 from .names import described
+from .replies import flag, texts
 from .scripts import Script
 
 
@@ -78,16 +79,16 @@ class IndexedLayout(Layout):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        found: Iterable[bytes] = self._lookups.ask(
-            Task("find_sections", tuple(items)), lambda exchange: exchange.ask(command, *keys)
+        return self._lookups.ask(
+            Task("find_sections", tuple(items)),
+            lambda exchange: texts(exchange.ask(command, *keys)),
         )
-        return found
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
-        found = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))
-        if found[0] is None:
+        [items] = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))
+        if items is None:
             raise no_section(section, self._lookups)
-        return set(found[0])
+        return items
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
         return self._is_member("section_exists", self._keys.sections, section)
@@ -96,10 +97,8 @@ class IndexedLayout(Layout):
         return self._is_member("item_is_included", self._keys.section_prefix + section, item)
 
     def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
-        return bool(
-            self._database.ask(
-                Task(operation, (name,)), lambda exchange: exchange.ask("SISMEMBER", key, name)
-            )
+        return self._database.ask(
+            Task(operation, (name,)), lambda exchange: flag(exchange.ask("SISMEMBER", key, name))
         )
 
     def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
@@ -108,19 +107,10 @@ class IndexedLayout(Layout):
     def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
         return "SCAN", cursor, "MATCH", self._keys.pattern
 
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
-        reply: list[Any] = exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
-        return reply
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
+        return exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
 
-    def _writer(
-        self, operation: str, names: Sequence[bytes]
-    ) -> Callable[[Exchange], Sequence[bytes]]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+        script = self._WRITES[operation]
         arguments = (os.urandom(16).hex().encode(), *names)
-
-        def write(exchange: Exchange) -> Sequence[bytes]:
-            reply: Sequence[bytes] = exchange.evaluate(
-                self._WRITES[operation], (self._keys.sections,), arguments
-            )
-            return reply
-
-        return write
+        return lambda exchange: exchange.evaluate(script, (self._keys.sections,), arguments)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, ClassVar, TypeVar
 
+from redis import InvalidResponse
+
 from repoze.what.adapters import (
     AdapterError,
     ExistingSectionError,
@@ -18,8 +20,10 @@ from repoze.what.adapters import (
 
 from .connection import Database, Exchange
 from .failures import Task
-from .names import listed
+from .findings import PROBLEMS
+from .names import decode, described, listed
 from .replication import TooFewReplicas, confirm_replication
+from .replies import array, pages, texts
 from .saving import Saving
 
 Answer = TypeVar("Answer")
@@ -87,13 +91,11 @@ class Layout(ABC):
         """Return the command that goes on at *cursor* with the keys to review."""
 
     @abstractmethod
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
         """Return what the reading script of *operation* returns for *names*."""
 
     @abstractmethod
-    def _writer(
-        self, operation: str, names: Sequence[bytes]
-    ) -> Callable[[Exchange], Sequence[bytes]]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
         """Return what asks the writing script of *operation* for an outcome and its details."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
@@ -102,15 +104,15 @@ class Layout(ABC):
         def read(exchange: Exchange) -> dict[bytes, set[bytes]]:
             # All on one connection, so of one server: a cursor means nothing to another.
             sections: dict[bytes, set[bytes]] = {}
-            cursor = b"0"
-            while True:
-                names = (cursor, b"%d" % _SECTIONS_AT_A_TIME)
-                cursor, *page = self._read(exchange, "get_sections_page", names)
-                for name, items in zip(page[::2], page[1::2], strict=True):
-                    sections[name] = set(items) - {b""}
-                if cursor == b"0":
-                    sections.pop(b"", None)
-                    return sections
+            for page in pages(
+                lambda cursor: self._read(
+                    exchange, "get_sections_page", (cursor, b"%d" % _SECTIONS_AT_A_TIME)
+                )
+            ):
+                for name, items in zip(texts(page[::2]), page[1::2], strict=True):
+                    sections[name] = set(texts(items)) - {b""}
+            sections.pop(b"", None)
+            return sections
 
         return self._lookups.ask(Task("get_all_sections"), read)
 
@@ -120,7 +122,7 @@ class Layout(ABC):
         def read(exchange: Exchange) -> set[bytes]:
             return {
                 name
-                for page in _pages(exchange, self._scan_sections, _NAMES_AT_A_TIME)
+                for page in _scan(exchange, self._scan_sections, _NAMES_AT_A_TIME)
                 for name in page
             }
 
@@ -137,13 +139,22 @@ class Layout(ABC):
             items_of_each = self._lookups.ask(
                 Task("get_many_section_items", names), self._reader(names)
             )
-            for name, items in zip(names, items_of_each, strict=True):
-                if items is not None:
-                    found[name] = set(items) - {b""}
+            found |= {
+                name: items
+                for name, items in zip(names, items_of_each, strict=True)
+                if items is not None
+            }
         return found
 
-    def _reader(self, names: Sequence[bytes]) -> Callable[[Exchange], list[Any]]:
-        return lambda exchange: self._read(exchange, "get_many_section_items", names)
+    def _reader(self, names: Sequence[bytes]) -> Callable[[Exchange], list[set[bytes] | None]]:
+        def read(exchange: Exchange) -> list[set[bytes] | None]:
+            reply = self._read(exchange, "get_many_section_items", names)
+            return [
+                None if items is None else set(texts(items)) - {b""}
+                for items in array(reply, length=len(names))
+            ]
+
+        return read
 
     def review(self, operation: str) -> list[tuple[str, bytes, bytes]]:
         """Return what is odd in the source, and put it right where *operation* is ``repair``.
@@ -158,10 +169,11 @@ class Layout(ABC):
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
                 found.clear()
-            for keys in _pages(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
+            for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
                 reply = self._read(exchange, "review", (operation.encode(), *keys))
-                problems = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
-                found.update(((kind.decode(), name, item), None) for kind, name, item in problems)
+                words = array(texts(reply))
+                problems = zip(words[::3], words[1::3], words[2::3], strict=True)
+                found.update(((PROBLEMS[kind], name, item), None) for kind, name, item in problems)
             return list(found), operation == "repair" and bool(found)
 
         return self._write(Task(operation), review)
@@ -230,15 +242,14 @@ class Layout(ABC):
         write = self._writer(operation, names)
 
         def change(exchange: Exchange) -> tuple[list[bytes], bool]:
-            reply = list(write(exchange))
-            return reply, reply[0] == b"done"
+            reply = array(texts(write(exchange)))
+            if reply[:1] == [b"done"]:
+                return reply[1:], True
+            raise self._refusal(reply, names)
 
-        outcome, *details = self._write(
+        return self._write(
             Task(operation, names, is_write=True), change, self._SECONDS_TO_REPEAT_A_WRITE
         )
-        if outcome != b"done":
-            raise self._refusal(outcome.decode(), details, names)
-        return details
 
     def _write(
         self,
@@ -272,25 +283,23 @@ class Layout(ABC):
         if self._saving is not None:
             self._saving.count_write()
 
-    def _refusal(
-        self, outcome: str, details: Sequence[bytes], names: Sequence[bytes]
-    ) -> AdapterError:
+    def _refusal(self, reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError:
         here = f"({self._database})"
         name, other = listed(names[:1]), listed(names[-1:])
-        match outcome:
-            case "section present":
+        match reply:
+            case [b"section present"]:
                 return ExistingSectionError(f"There is a section {other} already {here}.")
-            case "items present":
-                return ItemPresentError(f"Section {name} has {listed(details)} already {here}.")
-            case "items absent":
-                return ItemNotPresentError(
-                    f"Section {name} does not have {listed(details)} {here}."
-                )
-            case "item absent":
+            case [b"items present", *items]:
+                return ItemPresentError(f"Section {name} has {listed(items)} already {here}.")
+            case [b"items absent", *items]:
+                return ItemNotPresentError(f"Section {name} does not have {listed(items)} {here}.")
+            case [b"item absent"]:
                 return ItemNotPresentError(f"No section has {name} {here}.")
-            case "item taken":
+            case [b"item taken"]:
                 return ItemPresentError(f"There is an item {other} already {here}.")
-        return no_section(names[0], self._database, details[0].decode())
+            case [b"no section", kind]:
+                return no_section(names[0], self._database, decode(kind))
+        raise InvalidResponse(f"an outcome was expected, not {described(reply)}")
 
 
 def no_section(section: bytes, server: object, kind: str = "none") -> NonExistingSectionError:
@@ -299,12 +308,9 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
     return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
 
 
-def _pages(
+def _scan(
     exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]], count: int
 ) -> Iterator[list[bytes]]:
-    cursor = b"0"
-    while True:
-        cursor, page = exchange.ask(*command(cursor), "COUNT", count)
-        yield page
-        if cursor == b"0":
-            return
+    for page in pages(lambda cursor: exchange.ask(*command(cursor), "COUNT", count)):
+        [names] = page
+        yield array(texts(names))

@@ -12,6 +12,7 @@ import redis
 from .connection import Exchange
 from .failures import Task, code_word
 from .layouts import Layout, no_section
+from .replies import flag, texts
 from .scripts import Script
 
 
@@ -41,9 +42,9 @@ class PlainLayout(Layout):
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        found: list[bytes] = self._lookups.ask(
+        found = self._lookups.ask(
             Task("find_sections", tuple(items)),
-            lambda exchange: exchange.evaluate(self._FIND, (), items),
+            lambda exchange: texts(exchange.evaluate(self._FIND, (), items)),
         )
         # A set at the key with the empty name is no section.
         return filter(None, found)
@@ -51,7 +52,7 @@ class PlainLayout(Layout):
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         def read(exchange: Exchange) -> set[bytes]:
             try:
-                items = exchange.ask("SMEMBERS", section)
+                items = texts(exchange.ask("SMEMBERS", section))
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
@@ -63,15 +64,16 @@ class PlainLayout(Layout):
         return self._lookups.ask(Task("get_section_items", (section,)), read)
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
-        kind = self._database.ask(
-            Task("section_exists", (section,)), lambda exchange: exchange.ask("TYPE", section)
+        kinds = self._database.ask(
+            Task("section_exists", (section,)),
+            lambda exchange: texts([exchange.ask("TYPE", section)]),
         )
-        return bool(kind == b"set")
+        return kinds == [b"set"]
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
         def read(exchange: Exchange) -> bool:
             try:
-                return bool(exchange.ask("SISMEMBER", section, item))
+                return flag(exchange.ask("SISMEMBER", section, item))
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
@@ -85,18 +87,10 @@ class PlainLayout(Layout):
     def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
         return "SCAN", cursor
 
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> list[Any]:
-        reply: list[Any] = exchange.evaluate(self._READS[operation], (), names)
-        return reply
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
+        return exchange.evaluate(self._READS[operation], (), names)
 
-    def _writer(
-        self, operation: str, names: Sequence[bytes]
-    ) -> Callable[[Exchange], Sequence[bytes]]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
         script, number_of_keys = self._WRITES[operation]
         keys, arguments = names[:number_of_keys], names[number_of_keys:]
-
-        def write(exchange: Exchange) -> Sequence[bytes]:
-            reply: Sequence[bytes] = exchange.evaluate(script, keys, arguments)
-            return reply
-
-        return write
+        return lambda exchange: exchange.evaluate(script, keys, arguments)

@@ -4,6 +4,7 @@ from repoze.what.adapters import SourceError
 
 from .connection import Exchange
 from .failures import Task
+from .replies import number
 
 _SECONDS = 1.0
 # Of the time that the client waits for a reply: the server, which looks at its clock ten times a
@@ -12,7 +13,7 @@ _SHARE_OF_TIME_OUT = 0.5
 
 
 class TooFewReplicas(SourceError):  # noqa: N818 - it reads as what it reports
-    """A write took effect, but fewer replicas than `wait_replicas` asks for have confirmed it.
+    """A write took effect, but fewer replicas than ``wait_replicas`` asks for have confirmed it.
 
     It is lost if the server fails before they have it, and one of them takes its place.
     """
@@ -30,7 +31,7 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
     # To the server, 0 is for ever.
     milliseconds = max(1, int(seconds * 1000))
     try:
-        confirmed = int(exchange.ask("WAIT", wanted, milliseconds))
+        confirmed = number(exchange.ask("WAIT", wanted, milliseconds))
     except Exception as error:  # whatever it is, what was written stays so
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but whether {wanted} of its replicas have it "
