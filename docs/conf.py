@@ -22,6 +22,8 @@ nitpicky = True
 nitpick_ignore = [
     # Named in docstrings of repoze.what.plugins.redis, where they are not documented.
     ("py:obj", "SourceUnavailable"),
+    ("py:obj", "TooFewReplicas"),
+    ("py:obj", "check"),
     ("py:obj", "names.encode"),
 ]
 # Of other projects: the manual is built without a network.

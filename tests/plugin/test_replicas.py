@@ -115,6 +115,31 @@ def test_replica_that_is_told_to_answers_nothing_while_it_is_cut_off(
         client.config_set("replica-serve-stale-data", "yes")
 
 
+def test_silence_of_the_primary_is_not_taken_for_its_consent(executable):
+    """The settings of the manual, with a shorter time-out."""
+    primary = servers.RedisServer(
+        executable, "--repl-ping-replica-period", "1", "--repl-diskless-sync-delay", "0"
+    )
+    replica = servers.RedisServer(
+        executable,
+        *("--replicaof", servers.HOST, str(primary.port)),
+        *("--replica-serve-stale-data", "no", "--repl-timeout", "2"),
+    )
+    try:
+        fill(primary.client())
+        catch_up(primary, replica)
+        adapter = RedisPermissionAdapter(primary.client(), read_from=replica.client())
+        assert adapter.find_sections("staff") == {"edit"}
+        primary.freeze()
+        wait_until(lambda: replica.client().info("replication")["master_link_status"] == "down")
+        with pytest.raises(SourceUnavailable, match="lost its primary"):
+            adapter.find_sections("staff")
+    finally:
+        primary.thaw()
+        replica.stop()
+        primary.stop()
+
+
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_primary_is_not_asked_for_a_replica_that_is_gone(primary, options, name):
     gone = redis.Redis(host=servers.HOST, port=servers.free_port())

@@ -114,7 +114,9 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
 
 def _check(client: object, db: object) -> None:
     if not isinstance(client, redis.Redis):
-        raise TypeError(f"A redis-py client is wanted (redis.Redis), not {described(client)}")
+        # What it is may have a password in it: a URL, or a pool.
+        found = f"an object of type {type(client).__name__}"
+        raise TypeError(f"A redis-py client is wanted (redis.Redis), not {found}")
     if db is not None and (isinstance(db, bool) or not isinstance(db, int)):
         raise TypeError(f"db is the number of a database, or None, not {described(db)}")
     if db is not None and db < 0:
@@ -334,9 +336,14 @@ class Database:
         except AdapterError:
             raise
         except Exception as error:  # noqa: BLE001 - nothing else may leave an adapter
-            raise source_error(
-                error, task, self, lost_reply=exchange.lost_reply
-            ) from without_secrets(error)
+            raised = source_error(error, task, self, lost_reply=exchange.lost_reply)
+            cause = without_secrets(error)
+        try:
+            # Out of the handler, for there it would keep the error as its context.
+            raise raised from cause
+        finally:
+            # They refer to this frame, which would keep them.
+            del raised, cause
 
     def _converse(
         self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float

@@ -7,6 +7,9 @@ from repoze.what.adapters import SourceError
 Name = str | bytes | int
 """What may name a section or an item. An `int` stands for its decimal text."""
 
+# In characters, of what is shown of a name.
+_LONGEST = 200
+
 
 def encode(name: object) -> bytes | None:
     """Return the bytes that *name* is stored as, or `None` where it can name nothing.
@@ -52,11 +55,15 @@ def decode_all(names: Iterable[bytes]) -> set[str]:
 
 
 def described(value: object) -> str:
-    """Return *value* for people to read, whatever it is, cut where it is very long."""
+    """Return *value* for people to read, whatever it is: in one line, cut where it is very long."""
     try:
-        return repr(value)[:200]
+        text = repr(value)[:_LONGEST]
     except Exception:  # noqa: BLE001 - a repr may raise anything, an int of many digits does
-        return f"an object of type {type(value).__name__}"
+        text = f"an object of type {type(value).__name__}"
+    if not text.isprintable():
+        # Only that of a str is: in a log, the lines of another may pass for somebody else's.
+        text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return text[:_LONGEST]
 
 
 def listed(names: Sequence[bytes]) -> str:
