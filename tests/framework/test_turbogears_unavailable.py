@@ -15,7 +15,9 @@ tg = pytest.importorskip("tg")
 from tg import predicates  # noqa: E402
 from tg.configuration.auth import TGAuthMetadata  # noqa: E402
 
-RECIPE = Path(__file__).parents[2] / "docs" / "examples" / "turbogears_unavailable.py"
+RECIPE = (
+    Path(__file__).parents[2] / "docs" / "examples" / "turbogears" / "turbogears_unavailable.py"
+)
 MODES = ["refuse", "anonymous"]
 
 

@@ -1,0 +1,67 @@
+"""Groups and permissions for TurboGears' own authentication, which is to be installed besides."""
+
+# The signatures are what TurboGears calls.
+# ruff: noqa: ARG002
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+
+__all__ = ["RedisAuthMetadata"]
+
+
+class RedisAuthMetadata(ABC):
+    """What TurboGears calls ``sa_auth.authmetadata``, with groups and permissions from Redis.
+
+    :param groups: the adapter of the source of groups.
+    :param permissions: that of the source of permissions.
+    :raises TypeError: where a subclass lacks `authenticate` or `get_user`.
+
+    Where passwords and users are, a subclass says. For each request of a user who is logged in,
+    TurboGears asks `get_user`, then `get_groups`, then `get_permissions`, each once; each of the
+    last two is one question to Redis.
+    """
+
+    def __init__(self, groups: RedisGroupAdapter, permissions: RedisPermissionAdapter) -> None:
+        self.groups = groups
+        self.permissions = permissions
+
+    @abstractmethod
+    def authenticate(
+        self, environ: MutableMapping[str, Any], identity: MutableMapping[str, Any]
+    ) -> str | None:
+        """Return the id of the user who logs in, or None where name or password is wrong.
+
+        :param environ: the WSGI environment of the request.
+        :param identity: what came with the login form, under ``login`` and ``password``.
+        """
+
+    @abstractmethod
+    def get_user(self, identity: Mapping[str, Any], userid: str) -> Any:
+        """Return the user, or None where there is none of that id any longer.
+
+        :param identity: what is known of whoever sent the request.
+        :param userid: what `authenticate` returned at the login.
+
+        It becomes ``request.identity["user"]``. A user that is false in Python has no groups.
+        """
+
+    def get_groups(self, identity: Mapping[str, Any], userid: str) -> list[str]:
+        """Return the groups of the user, in no particular order.
+
+        :param identity: not used.
+        :param userid: the user's id, as the group source has it.
+        :raises SourceError: where the source cannot be asked, or refuses.
+        """
+        return list(self.groups.find_sections({"repoze.what.userid": userid}))
+
+    def get_permissions(self, identity: Mapping[str, Any], userid: str) -> list[str]:
+        """Return what any of the groups is permitted, in no particular order.
+
+        :param identity: its ``groups`` are what `get_groups` returned, that of a subclass included.
+        :param userid: not used.
+        :raises SourceError: where the source cannot be asked, or refuses.
+        """
+        return list(self.permissions.find_sections_many(identity["groups"]))
