@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import EllipsisType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import redis
 
@@ -18,6 +18,9 @@ from .layouts import Layout
 from .names import Name, decode, decode_all, described, encode, encode_for_write
 from .plain_layout import PlainLayout
 from .saving import Save, Saving
+from .urls import client_from_url
+
+Adapter = TypeVar("Adapter", bound="RedisAdapter")
 
 
 class RedisAdapter(BaseSourceAdapter):
@@ -78,6 +81,25 @@ class RedisAdapter(BaseSourceAdapter):
                 "there may make one. Give the adapter a database of its own, or a namespace.",
                 stacklevel=2,
             )
+
+    @classmethod
+    def from_url(cls: type[Adapter], url: str | None = None, **options: Any) -> Adapter:
+        """Return an adapter with a client of the server that *url* names.
+
+        :param url: a URL, such as ``redis://localhost:6379``; left out, it is what
+            ``REPOZE_WHAT_REDIS_URL`` in the environment says. The manual has all its forms.
+        :param options: arguments of the adapter and settings of its client, each as text or as
+            what its text stands for; *read_from* is a URL, too. They count where the query of
+            *url* says something else. `None` is that an option is not given; for a time-out, it is
+            to wait for ever.
+        :raises ValueError: where there is no URL, it makes no sense, or an option is not known or
+            makes no sense. No error shows a password.
+        :raises TypeError: where the URL or an option is neither text nor what text stands for.
+        :raises SourceError: where the URL is of a Redis Cluster, and it refuses;
+            `SourceUnavailable` where it cannot be reached. Other servers are not asked anything.
+        """
+        client, arguments = client_from_url(url, options)
+        return cls(client, **arguments)
 
     @property
     def place(self) -> str:
@@ -247,7 +269,8 @@ class RedisAdapter(BaseSourceAdapter):
         """Put right what can be, and return it; what then is left, `check` finds.
 
         On the indexed layout the index is made anew from the sections, key by key, and at no
-        moment does it grant what the sections do not. No section and no item is removed.
+        moment does it grant what the sections do not. No section and no item is removed. Where it
+        fails, what it has put right stays so: call it again.
         """
         self._check_writable()
         return self._review("repair")

@@ -176,7 +176,8 @@ class Layout(ABC):
                 found.update(((PROBLEMS[kind], name, item), None) for kind, name, item in problems)
             return list(found), operation == "repair" and bool(found)
 
-        return self._write(Task(operation), review)
+        # Asked again, what it has repaired would be missing in the answer.
+        return self._write(Task(operation), review, 0 if operation == "repair" else inf)
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.

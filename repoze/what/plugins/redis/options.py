@@ -1,0 +1,139 @@
+"""The options that a URL or settings may carry, and what their text means."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from configparser import ConfigParser
+from typing import Any
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("empty: leave it out, or give it a value")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    # To bool(), "false" is true; these are the words of configuration files.
+    value = ConfigParser.BOOLEAN_STATES.get(text.strip().lower())
+    if value is None:
+        raise ValueError(f"true or false, not {text!r}")
+    return value
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"a number, not {text!r}") from None
+
+
+def _seconds(text: str) -> float | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    # To a socket, 0 seconds is not to wait at all.
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"a number of seconds above 0, or none to wait for ever, not {text!r}")
+    return seconds
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def choose(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{' or '.join(choices)}, not {text!r}")
+        return text
+
+    return choose
+
+
+def _protocol(text: str) -> int:
+    return int(_one_of("2", "3")(text))
+
+
+Options = Mapping[str, Callable[[str], Any]]
+"""The names of options; for each, what makes a value of its text."""
+
+OPTIONS_OF_ADAPTERS: Options = {
+    "db": _number,
+    "namespace": _text,
+    "writable": _boolean,
+    "read_from": _text,
+    "wait_replicas": _number,
+    "save": _one_of("background", "sync"),
+    "save_every": _number,
+}
+
+# Those of redis-py's that text can say, but for what an adapter does not take from a client.
+OPTIONS_OF_CLIENTS: Options = {
+    "username": _text,
+    "password": _text,
+    "client_name": _text,
+    "socket_connect_timeout": _seconds,
+    "socket_timeout": _seconds,
+    "socket_keepalive": _boolean,
+    "max_connections": _number,
+    "protocol": _protocol,
+    "decode_responses": _boolean,
+    "encoding": _text,
+    "encoding_errors": _text,
+    "ssl_ca_certs": _text,
+    "ssl_ca_path": _text,
+    "ssl_ca_data": _text,
+    "ssl_certfile": _text,
+    "ssl_keyfile": _text,
+    "ssl_password": _text,
+    "ssl_cert_reqs": _one_of("none", "optional", "required"),
+    "ssl_check_hostname": _boolean,
+    "ssl_ciphers": _text,
+    "ssl_validate_ocsp": _boolean,
+    "ssl_validate_ocsp_stapled": _boolean,
+    "ssl_ocsp_expected_cert": _text,
+}
+
+OPTIONS_OF_SENTINELS: Options = {
+    "sentinel_username": _text,
+    "sentinel_password": _text,
+}
+
+_OPTIONS = {**OPTIONS_OF_ADAPTERS, **OPTIONS_OF_CLIENTS, **OPTIONS_OF_SENTINELS}
+
+
+def read_options(options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the values of *options*, by their names.
+
+    :param options: known ones, each as text or as what its text stands for. `None` is that an
+        option is not given; for a time-out, it is to wait for ever.
+    :raises ValueError: where a text makes no sense.
+    :raises TypeError: where a value is something else.
+    """
+    return {
+        name: read_option(name, "none" if value is None else value)
+        for name, value in options.items()
+        if value is not None or _OPTIONS[name] is _seconds
+    }
+
+
+def read_option(name: str, value: object) -> Any:
+    """Return the value of one option, as `read_options` does."""
+    # What it is is not shown: it may be a password.
+    if not isinstance(value, str | int | float | os.PathLike):
+        raise TypeError(f"{name} is text, not an object of type {type(value).__name__}.")
+    try:
+        return _OPTIONS[name](str(value))
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}.") from None
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], complaint: str) -> None:
+    """Raise `ValueError`, which lists those that are *known*, where one of *names* is not.
+
+    :param complaint: how the error begins; the unknown name comes next.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{complaint} {name!r}. There are {', '.join(known)}.")
