@@ -1,6 +1,7 @@
 import re
 import time
 from itertools import pairwise
+from urllib.parse import quote
 
 import pytest
 from webtest import Submit, TestApp
@@ -53,12 +54,16 @@ def form_that(page, **values):
 
 def change(page, source, change, section, item, **kwargs):
     """Send the form of the administration page that makes this change."""
-    fields = {"source": source, "change": change, "section": section}
+    fields = {"source": source, "change": change, "section": encoded(section)}
     if change == "exclude":
-        return form_that(page, **fields, item=item).submit("item", **kwargs)
+        return form_that(page, **fields, item=encoded(item)).submit("item", **kwargs)
     form = form_that(page, **fields)
     form["item"] = item
     return form.submit(**kwargs)
+
+
+def encoded(name):
+    return quote(name, safe="", errors="surrogateescape")
 
 
 # Who am I
@@ -125,7 +130,10 @@ def test_a_visitor_is_sent_to_the_form_and_back(browser):
 def test_a_wrong_password_is_refused_and_the_target_kept(browser):
     app = browser()
     page = log_in(app, "mina", "wrong", "/login?came_from=/payroll", status=403)
-    assert page.html.find(role="alert").text == ("There is no such user, or the password is wrong.")
+    alert = page.html.find(role="alert")
+    assert alert.text.startswith("There is no such user, or the password is wrong.")
+    assert page.html.title.text.startswith("Not logged in")
+    assert page.html.find(id="login")["aria-describedby"] == alert["id"]
     assert page.form["came_from"].value == "/payroll"
     assert page.form["password"].value == ""
     assert "Not logged in" in app.get("/").text
@@ -283,9 +291,13 @@ def test_a_change_holds_from_the_next_request_on(browser, grant, user, path):
     admin, other = browser("tomas"), browser(user)
     other.get(path, status=403)
     answer = change(admin.get("/admin"), source, "include", section, item, status=303)
-    assert answer.location == f"http://localhost/admin#{source}-{section}"
+    card = f"{source}-{section}"
+    assert answer.location == f"http://localhost/admin?changed={card}#{card}"
     other.get(path, status=200)
-    change(answer.follow(), source, "exclude", section, item, status=303)
+    page = answer.follow()
+    assert page.html.title.text.startswith(f"Now in {section}: ")
+    assert item in page.html.find(id=card).find(role="status").text
+    change(page, source, "exclude", section, item, status=303)
     other.get(path, status=403)
 
 
@@ -311,7 +323,7 @@ def test_the_page_shows_what_is_and_offers_what_is_not(browser, groups):
     assert [value for value, *_ in editors["item"].options] == ["ben", "kim", "mina", "tomas"]
     interns = page.html.find(id="groups-interns")
     assert "zoë <b>" in interns.li.text
-    assert "nobody" in page.html.find(id="groups-Night & day").li.text
+    assert "nobody" in page.html.find(id="groups-Night%20%26%20day").li.text
     publish = form_that(page, source="permissions", change="include", section="publish")
     assert "interns" in [value for value, *_ in publish["item"].options]
     assert "redis-cli -p 1234 -n 1 SADD editors kim" in page.text
@@ -330,12 +342,24 @@ def test_without_a_command_line_none_is_shown(groups, permissions, htpasswd):
     assert app.get("/admin").html.pre is None
 
 
-def test_a_stranger_from_a_shell_can_be_removed(browser, groups):
-    groups.db_connection.sadd("日本 group", "ghost")
+@pytest.mark.parametrize("name", ["日本 group", "100%2F", "<b>", b"not UTF-8: \xff"])
+def test_what_comes_from_a_shell_can_be_removed(name, browser, groups):
+    groups.db_connection.sadd(name, "kim", name)
+    section = name if isinstance(name, str) else name.decode(errors="surrogateescape")
+    browser("kim").get("/", status=200)
     admin = browser("tomas")
-    answer = change(admin.get("/admin"), "groups", "exclude", "日本 group", "ghost", status=303)
-    answer.follow(status=200)
-    assert groups.get_section_items("日本 group") == set()
+    answer = change(admin.get("/admin"), "groups", "exclude", section, section, status=303)
+    page = answer.follow(status=200)
+    assert page.html.find(role="status").text.endswith(": kim.")
+    assert groups.get_section_items(section) == {"kim"}
+
+
+def test_a_link_to_a_change_that_never_was_says_only_what_is(browser):
+    page = browser("tomas").get("/admin?changed=groups-interns")
+    assert page.html.find(role="status").text == "Now in interns: nobody."
+    page = browser("tomas").get("/admin?changed=groups-<b>")
+    assert page.html.find(role="status") is None
+    assert page.html.title.text.startswith("Groups and permissions")
 
 
 @pytest.mark.parametrize(
@@ -467,14 +491,16 @@ def test_every_answer_is_safe_to_show(method, path, status, browser):
     if status == 405:
         assert method not in headers["Allow"]
     if status in {404, 405}:
-        assert answer.html.h1.text == answer.status[4:]
-        assert answer.html.find(href="/")
+        assert answer.html.main.p.text == answer.status
+        assert answer.html.main.find(href="/")
+        assert bool(answer.html.main.find(href=path)) == (path in {"/", "/admin"})
 
 
 def test_the_style_sheet_is_css_and_every_colour_has_a_dark_counterpart(browser):
     style = browser().get("/style.css")
     assert style.content_type == "text/css"
     light, dark = re.findall(r":root {(.*?)}", style.text, re.DOTALL)
+    assert "@media screen and (prefers-color-scheme: dark)" in style.text
     colours = re.compile(r"(--[a-z-]+): (#[0-9a-f]{6})")
     assert dict(colours.findall(light)).keys() == dict(colours.findall(dark)).keys()
 
@@ -540,24 +566,67 @@ def test_every_page_is_accessible(path, browser):
 # Redis in trouble
 
 
-def test_without_redis_nobody_is_let_in_and_the_page_says_so(running_server, htpasswd, caplog):
+@pytest.mark.parametrize(
+    "outage",
+    [("halt", "resume", "cannot be reached"), ("freeze", "thaw", "did not answer")],
+    ids=["halted", "frozen"],
+)
+def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
+    outage, running_server, htpasswd, caplog
+):
+    stop, start, reason = outage
+    client = running_server.client(socket_timeout=1)
+    groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
+    fill(groups, permissions)
+    app = TestApp(Site(groups, permissions, htpasswd))
+    log_in(app, "tomas", "keyring")
+    getattr(running_server, stop)()
+    page = app.get("/", status=200)
+    assert page.html.h1.text == "You are a visitor"
+    assert "Redis cannot be asked" in page.html.find(role="alert").text
+    assert "Redis cannot be asked" in page.html.nav.text
+    for path in ("/payroll", "/crossword", "/admin"):
+        page = app.get(path, status=503)
+        assert page.html.h1.text == "Redis cannot be asked"
+        assert page.html.main.find(href=path)
+        assert page.headers["Retry-After"] == "5"
+        assert page.headers["Cache-Control"] == "no-store"
+    assert caplog.text.count(reason) == 1
+    assert "Traceback" not in caplog.text
+    getattr(running_server, start)()
+    fill(groups, permissions)
+    app.get("/payroll", status=200)
+
+
+def test_without_redis_a_visitor_sees_the_start_and_can_log_in_for_later(running_server, htpasswd):
+    client = running_server.client()
+    groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
+    running_server.halt()
+    app = TestApp(Site(groups, permissions, htpasswd))
+    start = app.get("/", status=200)
+    assert start.html.find(role="alert") is None
+    login = app.get("/payroll", status=302).follow(status=200)
+    login.form["login"], login.form["password"] = "mina", "ledger"
+    login.form.submit(status=303).follow(status=503)
+    running_server.resume()
+    fill(groups, permissions)
+    app.get("/payroll", status=200)
+
+
+def test_a_change_that_redis_refuses_is_reported(running_server, htpasswd, caplog):
     client = running_server.client()
     groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
     fill(groups, permissions)
     app = TestApp(Site(groups, permissions, htpasswd))
     log_in(app, "tomas", "keyring")
-    running_server.halt()
-    for path in ("/", "/payroll", "/admin"):
-        page = app.get(path, status=503)
-        assert page.html.h1.text == "Service Unavailable"
-        assert "Redis server gives no answer" in page.text
-        assert page.headers["Retry-After"] == "5"
-        assert page.headers["Cache-Control"] == "no-store"
-    assert "cannot be reached" in caplog.text
+    page = app.get("/admin")
+    client.acl_setuser("default", commands=["-sadd"])
+    answer = change(page, "groups", "include", "editors", "kim", status=503)
+    assert "look first whether it is done" in answer.html.main.text
+    assert answer.html.main.find(href="/admin")
+    assert "refused it" in caplog.text
     assert "Traceback" not in caplog.text
-    running_server.resume()
-    fill(groups, permissions)
-    app.get("/payroll", status=200)
+    assert groups.get_section_items("editors") == {"rosa"}
 
 
 def test_a_server_that_refuses_is_like_one_that_is_gone(running_server, htpasswd):

@@ -1,9 +1,10 @@
 """The pages and forms of the newspaper's site, as a WSGI application."""
 
+import logging
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from webob import Request, Response
 from webob.exc import (
@@ -14,7 +15,7 @@ from webob.exc import (
     HTTPMethodNotAllowed,
     HTTPNotFound,
     HTTPSeeOther,
-    HTTPUnauthorized,
+    HTTPServiceUnavailable,
 )
 
 from repoze.what.adapters import (
@@ -22,12 +23,13 @@ from repoze.what.adapters import (
     ItemNotPresentError,
     ItemPresentError,
     NonExistingSectionError,
+    SourceError,
 )
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
-from .pages import ADMINISTRATION, PAGES
+from .pages import ADMINISTRATION, PAGES, Page
 from .people import PASSWORDS
-from .rendering import render, render_problem
+from .rendering import is_unavailable, quoted, render, render_problem
 from .sessions import (
     LOGIN_PATH,
     has_form_token,
@@ -36,6 +38,8 @@ from .sessions import (
     log_in,
     log_out,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROTECTED = {page.path: page for page in PAGES}
 
@@ -69,7 +73,11 @@ class Application:
         try:
             response = self._handler(request)(request)
         except HTTPError as problem:
-            response = render_problem(request, problem)
+            response = self._problem(request, problem)
+        except SourceError as error:
+            # Not with its traceback: it is no fault of the program.
+            _LOGGER.error("%s", error)  # noqa: TRY400
+            response = self._problem(request, _unavailable())
         answer: Iterable[bytes] = response(environ, start_response)
         return answer
 
@@ -89,14 +97,22 @@ class Application:
         page = _PROTECTED.get(path)
         refusal = page and page.refusal(request.environ)
         if page and refusal:
-            status = HTTPForbidden if request.remote_user else HTTPUnauthorized
-            raise status(f"“{page.title}” is for {page.audience}. {refusal}.")
+            # The refusal is the user's as a visitor: a 403 would be wrong, and a 401 ask for a
+            # login that cannot help.
+            if is_unavailable(request):
+                raise _unavailable()
+            return lambda request: _refused(request, page, refusal)
         return handler
+
+    def _problem(self, request: Request, problem: HTTPError) -> HTTPError:
+        handlers = self._handlers.get(request.environ["PATH_INFO"], {})
+        return render_problem(request, problem, is_page="GET" in handlers)
 
     def _home(self, request: Request) -> Response:
         credentials = request.environ.get("repoze.what.credentials", {})
         mine = set(credentials.get("groups", ()))
-        permissions = self._permissions.get_all_sections()
+        # A visitor's page asks Redis nothing, so that it is there while Redis is not.
+        permissions = self._permissions.get_all_sections() if mine else {}
         return render(
             request,
             "home.html",
@@ -105,7 +121,7 @@ class Application:
                 name: sorted(mine & permissions.get(name, set()))
                 for name in sorted(credentials.get("permissions", ()))
             },
-            pages=[(page, page.refusal(request.environ)) for page in PAGES],
+            refusals=[(page, page.refusal(request.environ)) for page in PAGES],
         )
 
     def _administration(self, request: Request) -> Response:
@@ -113,6 +129,7 @@ class Application:
             request,
             "administration.html",
             page=ADMINISTRATION,
+            changed=_fields(request.query_string).get("changed"),
             command_line=self._command_line,
             sources={
                 name: (adapter.get_all_sections(), sorted(choices))
@@ -124,7 +141,10 @@ class Application:
         _check_form_token(request)
         form = _form(request)
         try:
-            source, section, item = form["source"], form["section"], form["item"]
+            source = form["source"]
+            section, item = (
+                unquote(form[name], errors="surrogateescape") for name in ("section", "item")
+            )
             adapter, choices = self._sources()[source]
             change, is_possible = {
                 "include": (adapter.include_item, item in choices),
@@ -138,7 +158,8 @@ class Application:
             change(section, item)
         except (ItemNotPresentError, ItemPresentError, NonExistingSectionError) as error:
             raise HTTPConflict(f"Somebody else has changed it meanwhile. {error}") from error
-        return HTTPSeeOther(location=f"{ADMINISTRATION.path}#{source}-{quote(section)}")
+        card = f"{source}-{quoted(section)}"
+        return HTTPSeeOther(location=f"{ADMINISTRATION.path}?changed={quote(card)}#{card}")
 
     def _sources(self) -> dict[str, tuple[BaseSourceAdapter, set[str]]]:
         """Return the adapter of each source, with the items that its sections may be given."""
@@ -146,6 +167,21 @@ class Application:
             "groups": (self._groups, set(PASSWORDS)),
             "permissions": (self._permissions, set(self._groups.get_all_sections())),
         }
+
+
+def _refused(request: Request, page: Page, refusal: str) -> Response:
+    response = render(request, "refused.html", page=page, refusal=refusal)
+    response.status = 403 if request.remote_user else 401
+    return response
+
+
+def _unavailable() -> HTTPServiceUnavailable:
+    return HTTPServiceUnavailable(
+        "The newspaper's groups and permissions lie there, and where they are asked for, nobody "
+        "is let in without them. Wait a moment, then try again; you stay logged in. If you were "
+        "changing something, look first whether it is done.",
+        headers=[("Retry-After", "5")],
+    )
 
 
 def _page(request: Request) -> Response:

@@ -1,22 +1,16 @@
 """The newspaper's site as a whole: the application, with repoze.what around it."""
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from webob import Request
-from webob.exc import HTTPServiceUnavailable
 
-from repoze.what.adapters import SourceError
 from repoze.what.middleware import setup_auth
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 from .application import Application
-from .rendering import render_problem
 from .sessions import authentication
-
-_LOGGER = logging.getLogger(__name__)
 
 _SECURITY_HEADERS = (
     ("Cache-Control", "no-store"),
@@ -34,6 +28,9 @@ _SECURITY_HEADERS = (
 
 class Site:
     """A WSGI application: the newspaper's pages, each for those whom its predicate lets in.
+
+    While Redis cannot be asked, everybody is a visitor: the pages that are for everyone stay open,
+    and each of the others is a 503.
 
     :param groups: where the groups are.
     :param permissions: where the permissions are.
@@ -53,26 +50,15 @@ class Site:
             Application(groups, permissions, command_line),
             group_adapters={"redis": groups},
             permission_adapters={"redis": permissions},
+            on_unavailable="anonymous",
             **authentication(htpasswd),
         )
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer a request. Without Redis nobody is let in: the answer is 503."""
-        request = Request(environ)
-        try:
-            response = request.get_response(self._protected)
-        except SourceError as error:
-            # Not with its traceback: it is no fault of the program.
-            _LOGGER.error("%s", error)  # noqa: TRY400
-            problem = HTTPServiceUnavailable(
-                "The newspaper's Redis server gives no answer, and without it nobody is let in. "
-                "Please try again in a moment. If you were changing something, look first "
-                "whether it is done.",
-                headers=[("Retry-After", "5")],
-            )
-            response = render_problem(request, problem)
+        """Answer a request."""
+        response = Request(environ).get_response(self._protected)
         response.headers.update(_SECURITY_HEADERS)
         answer: Iterable[bytes] = response(environ, start_response)
         return answer
