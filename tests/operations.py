@@ -7,6 +7,8 @@ from repoze.what.plugins.redis import RedisPermissionAdapter
 
 LOOKUPS = {
     "get_all_sections": lambda adapter: adapter.get_all_sections(),
+    "get_section_names": lambda adapter: adapter.get_section_names(),
+    "get_many_section_items": lambda adapter: adapter.get_many_section_items(["edit", "none"]),
     "get_section_items": lambda adapter: adapter.get_section_items("edit"),
     "find_sections": lambda adapter: adapter.find_sections("staff"),
     "find_sections_many": lambda adapter: adapter.find_sections_many(["staff", "admins"]),
@@ -23,6 +25,10 @@ WRITES = {
     "remove_item": lambda adapter: adapter.remove_item("staff"),
     "rename_item": lambda adapter: adapter.rename_item("staff", "a"),
 }
+REVIEWS = {
+    "check": lambda adapter: adapter.check(),
+    "repair": lambda adapter: adapter.repair(),
+}
 BEFORE = {"edit": {"staff", "admins"}, "read": set()}
 AFTER = {
     "create_section": {**BEFORE, "new": set()},
@@ -38,6 +44,8 @@ AFTER = {
 }
 ANSWERS = {
     "get_all_sections": BEFORE,
+    "get_section_names": {"edit", "read"},
+    "get_many_section_items": {"edit": {"staff", "admins"}},
     "get_section_items": {"staff", "admins"},
     "find_sections": {"edit"},
     "find_sections_many": {"edit"},
@@ -53,7 +61,7 @@ def fill(client, **options):
 
 def load_scripts(adapter):
     """Run every operation once, so that no later one has to send its script along."""
-    for operation in (*LOOKUPS.values(), *WRITES.values()):
+    for operation in (*LOOKUPS.values(), *WRITES.values(), *REVIEWS.values()):
         with suppress(AdapterError):
             operation(adapter)
 

@@ -1,4 +1,4 @@
-"""A proxy on the loopback that counts round trips, and cuts a connection where a test says."""
+"""A proxy on the loopback that counts round trips, and fails where and as a test says."""
 
 import re
 import selectors
@@ -9,81 +9,120 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import Enum
 
+from messages import Messages
+
 HOST = "127.0.0.1"
+GARBAGE = b"?what\r\n"
 _HANDSHAKE = re.compile(rb"\r\n(HELLO|AUTH|SELECT|CLIENT|SETINFO)\r\n")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_LONGEST_WAIT = 30
 
 
-class Fault(Enum):
-    """What becomes of a request, and of the connection that it came by."""
+class Point(Enum):
+    """Where something fails. A half is that of all bytes of a request, or of a reply."""
 
-    CUT_REQUEST = "half of it reaches the server, then the connection is closed"
-    RESET_REQUEST = "the connection is reset while it is being sent"
-    CUT_REPLY = "the server acts, and the connection is closed before its reply"
-    HOLD_REPLY = "the server acts, and its reply waits until `release`"
-    GARBLE_REPLY = "the server acts, and something that is no reply arrives"
+    CONNECTING = "as the connection is made"
+    HANDSHAKE = "half of the first reply of the handshake is passed on"
+    SELECTING = "half of the reply to SELECT is passed on"
+    BEFORE_REQUEST = "some of the request has come, none is passed on"
+    MID_REQUEST = "half of the request is passed on"
+    BEFORE_REPLY = "the server has acted, none of its reply is passed on"
+    MID_REPLY = "half of the reply is passed on"
 
 
-_CUTS_REQUEST = (Fault.CUT_REQUEST, Fault.RESET_REQUEST)
+class Action(Enum):
+    """What becomes of the connection there, and of the rest of what is on its way."""
+
+    CLOSE = "both ends are closed"
+    RESET = "the client's end is reset"
+    STALL = "it goes on when a test says `release`"
+    DELAY = "it goes on later"
+    SPLIT = "the rest goes on in single bytes"
+    GARBLE = "something else goes on in place of the rest"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An action at a point, after *seconds* there; in a split, they are between two bytes."""
+
+    action: Action
+    point: Point
+    seconds: float = 0
+
+
+CUT_REQUEST = Fault(Action.CLOSE, Point.MID_REQUEST)
+RESET_REQUEST = Fault(Action.RESET, Point.BEFORE_REQUEST)
+CUT_REPLY = Fault(Action.CLOSE, Point.BEFORE_REPLY)
+HOLD_REPLY = Fault(Action.STALL, Point.BEFORE_REPLY)
+GARBLE_REPLY = Fault(Action.GARBLE, Point.BEFORE_REPLY)
+
+_OF_A_QUESTION = {
+    *(Point.BEFORE_REQUEST, Point.MID_REQUEST),
+    *(Point.BEFORE_REPLY, Point.MID_REPLY),
+}
+_BEFORE = {Point.BEFORE_REQUEST, Point.BEFORE_REPLY}
+_ON_REQUESTS = {Point.BEFORE_REQUEST, Point.MID_REQUEST}
 
 
 class Proxy:
     """Relays to a server at *port*, itself speaking *tls* if that is given; a context manager.
 
-    `round_trips` counts the requests that were followed by a reply, but for handshakes.
+    `round_trips` counts the requests that were followed by a reply, but for handshakes;
+    `connections` what was connected to it, and `faults` those that have happened.
     """
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.round_trips = 0
         self.connections = 0
-        self._server_port: int | None = port
-        self._faults: list[Fault] = []
-        self._refusals = 0
-        self.delay = 0.0
-        """How many seconds a new connection takes."""
+        self.faults = 0
         self.meanwhile = lambda: None
-        """What happens between the server's reply and its loss, where that is cut off."""
+        """What happens while a fault does."""
+        self._server_port: int | None = port
         self._tls = tls
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
         self._held = threading.Event()
         self._released = threading.Event()
-        self._released.set()
         self._listener = socket.create_server((HOST, 0))
         self.port = self._listener.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
+        self._clients: set[socket.socket] = set()
+        self._relays: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> "Proxy":
-        self._start(self._accept)
+        self._accepting.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._released.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.cut_all()
-        for thread in self._threads:
-            thread.join(10)
+        self._accepting.join(10)
+        self.settle()
 
     def arm(self, *faults: Fault) -> None:
-        """Let the next requests but handshakes meet *faults*, one each; forget earlier ones."""
-        if Fault.HOLD_REPLY in faults:
-            self._held.clear()
-            self._released.clear()
+        """Let *faults* happen, in this order, each where its point is next; forget earlier ones.
+
+        No two of them happen to one request and its reply.
+        """
+        self._held.clear()
+        self._released.clear()
         self._faults = list(faults)
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether there is a fault that has yet to happen."""
+        return bool(self._faults)
+
     def wait_until_held(self) -> None:
-        """Return when a reply is being held."""
+        """Return when something stalls."""
         assert self._held.wait(10)
 
     def release(self) -> None:
-        """Let the replies go that are held."""
+        """Let go on what stalls."""
         self._released.set()
-
-    def refuse_next(self) -> None:
-        """Close the next connection at once."""
-        self._refusals = 1
 
     def lose_server(self) -> None:
         """Close every connection and, from now on, each new one at once."""
@@ -92,9 +131,16 @@ class Proxy:
 
     def cut_all(self) -> None:
         """Close every connection, as a server does that is stopped."""
-        for end in list(self._open):
+        for client in list(self._clients):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                client.shutdown(socket.SHUT_RDWR)
+
+    def settle(self) -> None:
+        """Close every connection, and return when the server has done what it was sent by them."""
+        self.release()
+        self.cut_all()
+        for relay in list(self._relays):
+            relay.join(_LONGEST_WAIT)
 
     @contextmanager
     def counted(self, expected: int) -> Iterator[None]:
@@ -103,11 +149,6 @@ class Proxy:
         yield
         assert self.round_trips - before == expected
 
-    def _start(self, target, *arguments) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
     def _accept(self) -> None:
         while True:
             try:
@@ -115,61 +156,106 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
-            self._start(self._relay, client)
+            relay = threading.Thread(target=self._relay, args=(client,), daemon=True)
+            self._relays = [*filter(threading.Thread.is_alive, self._relays), relay]
+            relay.start()
 
     def _relay(self, client: socket.socket) -> None:
-        if self._server_port is None or self._refusals:
-            self._refusals = 0
-            client.close()
-            return
-        if self._tls is not None:
-            try:
+        with suppress(OSError), client:
+            self._fail(self._next_fault({Point.CONNECTING}), client, b"", client)
+            if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
-            except OSError:
-                client.close()
-                return
-        time.sleep(self.delay)
-        server = socket.create_connection((HOST, self._server_port))
-        self._open |= {client, server}
-        with client, server, selectors.DefaultSelector() as selector:
-            selector.register(client, selectors.EVENT_READ)
-            selector.register(server, selectors.EVENT_READ)
-            try:
-                self._pass_on(client, server, selector)
-            except OSError:
-                pass
-            finally:
-                self._open -= {client, server}
+            with client:
+                self._serve(client)
 
-    def _pass_on(self, client, server, selector) -> None:
-        fault = None
-        asked = False
-        while True:
-            for key, _ in selector.select():
-                data = key.fileobj.recv(1 << 20)
+    def _serve(self, client: socket.socket) -> None:
+        if self._server_port is None:
+            return
+        with socket.create_connection((HOST, self._server_port)) as server:
+            self._clients.add(client)
+            try:
+                self._pass_on(client, server)
+            finally:
+                self._clients.discard(client)
+                client.close()
+                # When it closes its end, it has done what it was sent.
+                server.settimeout(_LONGEST_WAIT)
+                server.shutdown(socket.SHUT_WR)
+                while server.recv(1 << 20):
+                    pass
+
+    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+        fault, is_first, is_question = None, True, False
+        requests, replies = Messages(), Messages()
+        with selectors.DefaultSelector() as selector:
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(end, selectors.EVENT_READ)
+            while True:
+                sender = selector.select()[0][0].fileobj
+                data = sender.recv(1 << 20)
                 if not data:
                     return
-                if key.fileobj is client:
-                    if not asked and not _HANDSHAKE.search(data):
-                        asked = True
-                        fault = self._faults.pop(0) if self._faults else None
-                    if fault in _CUTS_REQUEST:
-                        self._cut_request(fault, data, client, server)
-                        return
-                    server.sendall(data)
-                else:
-                    self.round_trips += asked
-                    if fault is Fault.CUT_REPLY:
-                        self.meanwhile()
-                        return
-                    if fault is Fault.HOLD_REPLY:
-                        self._held.set()
-                        self._released.wait(30)
-                    client.sendall(b"?what\r\n" if fault is Fault.GARBLE_REPLY else data)
-                    asked, fault = False, None
+                is_request = sender is client
+                messages, target = (requests, server) if is_request else (replies, client)
+                if is_request and not requests.unfinished:
+                    is_question = not _HANDSHAKE.search(data)
+                    fault = self._next_fault(_points_of(data, is_first, is_question))
+                    is_first = False
+                elif not is_request and not replies.unfinished:
+                    self.round_trips += is_question
+                message = messages.feed(data)
+                if fault is None or (fault.point in _ON_REQUESTS) != is_request:
+                    target.sendall(data)
+                elif fault.point in _BEFORE:
+                    self._fail(fault, client, data, target)
+                    fault = None
+                elif message:
+                    half = _half(message, fault.action)
+                    target.sendall(message[:half])
+                    self._fail(fault, client, message[half:], target)
+                    fault = None
 
-    def _cut_request(self, fault, data, client, server) -> None:
-        if fault is Fault.CUT_REQUEST:
-            server.sendall(data[: len(data) // 2])
-        else:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    def _next_fault(self, points: set[Point]) -> Fault | None:
+        with self._lock:
+            is_next = self._faults and self._faults[0].point in points
+            return self._faults.pop(0) if is_next else None
+
+    def _fail(
+        self, fault: Fault | None, client: socket.socket, rest: bytes, target: socket.socket
+    ) -> None:
+        """Do to *rest*, on its way to *target*, and to the connection what *fault* says."""
+        if fault is None:
+            return
+        self.faults += 1
+        self.meanwhile()
+        if fault.action is Action.SPLIT:
+            for number in rest:
+                target.sendall(bytes([number]))
+                time.sleep(fault.seconds)
+            return
+        time.sleep(fault.seconds)
+        if fault.action in {Action.CLOSE, Action.RESET}:
+            if fault.action is Action.RESET:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            raise ConnectionAbortedError
+        if fault.action is Action.STALL:
+            self._held.set()
+            self._released.wait(_LONGEST_WAIT)
+        target.sendall(GARBAGE if fault.action is Action.GARBLE else rest)
+
+
+def _points_of(request: bytes, is_first: bool, is_question: bool) -> set[Point]:
+    if is_question:
+        return _OF_A_QUESTION
+    points = {Point.HANDSHAKE} if is_first else set()
+    return points | {Point.SELECTING} if b"\r\nSELECT\r\n" in request else points
+
+
+def _half(message: bytes, action: Action) -> int:
+    half = len(message) // 2
+    if action is not Action.GARBLE:
+        return half
+    # Between two elements: in the midst of a text, whatever comes is that text.
+    boundary = message.rfind(b"\r\n$", 0, half)
+    return boundary + 2 if boundary > 0 else 0

@@ -1,11 +1,15 @@
 """The servers that the tests talk to, started when first asked for and stopped at the end."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,20 +28,14 @@ class RedisServer:
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.unix_socket = str(Path(self.folder) / "redis.sock")
         self.port = port or free_port()
-        self._executor = TCPExecutor(
-            [
-                executable,
-                *options,
-                *("--bind", HOST, "--port", str(self.port)),
-                *("--unixsocket", self.unix_socket),
-                *("--dir", self.folder, "--save", "", "--databases", "16"),
-            ],
-            host=HOST,
-            port=self.port,
-            timeout=30,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        self._command = (
+            executable,
+            *options,
+            *("--bind", HOST, "--port", str(self.port)),
+            *("--unixsocket", self.unix_socket),
+            *("--dir", self.folder, "--save", "", "--databases", "16"),
         )
+        self._executor = self._make_executor()
         _started.append(self)
         self._executor.start()
 
@@ -57,8 +55,41 @@ class RedisServer:
     def thaw(self) -> None:
         self._executor.process.send_signal(signal.SIGCONT)
 
-    def resume(self) -> None:
+    def resume(self, *options: str) -> None:
+        """Start it again, at the same port and in the same folder, with *options* besides."""
+        self._executor = self._make_executor(*options)
         self._executor.start()
+
+    def fix_append_only_file(self) -> int:
+        """Let the server's own tool cut off what is left of a write that was cut short.
+
+        :return: how many bytes that was.
+        """
+        folder = Path(self.folder)
+        files = [*folder.rglob("*.aof")]
+        size = sum(file.stat().st_size for file in files)
+        # Up to Redis 6.2 there is one file, from 7.0 on several and a manifest.
+        [start] = [*folder.rglob("*.manifest")] or files
+        executable = Path(self._command[0])
+        subprocess.run(
+            # The server is its own tool, where it is called by that name.
+            [executable.name.replace("server", "check-aof"), "--fix", str(start)],
+            executable=executable,
+            input=b"y\n",
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        return size - sum(file.stat().st_size for file in files)
+
+    def _make_executor(self, *options: str) -> TCPExecutor:
+        return TCPExecutor(
+            [*self._command, *options],
+            host=HOST,
+            port=self.port,
+            timeout=30,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def client(self, **settings) -> redis.Redis:
         return redis.Redis(host=HOST, port=self.port, **settings)
@@ -68,16 +99,38 @@ class RedisServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def sentinel(executable: str, watched: RedisServer) -> RedisServer:
-    """Start a Sentinel that calls the server *watched* the service ``staff``."""
-    settings = Path(watched.folder) / "sentinel.conf"
-    settings.write_text(f"sentinel monitor staff {HOST} {watched.port} 1\n")
-    return RedisServer(executable, str(settings), "--sentinel")
+def sentinel(executable: str, watched: RedisServer, *options: str, quorum: int = 1) -> RedisServer:
+    """Start a Sentinel that calls the server *watched* the service ``staff``.
+
+    :param options: of the service, such as ``down-after-milliseconds 1000``.
+    :param quorum: how many Sentinels have to agree that a primary is down.
+    """
+    port = free_port()
+    settings = Path(watched.folder) / f"sentinel-{port}.conf"
+    lines = [f"monitor staff {HOST} {watched.port} {quorum}"]
+    lines += [option.replace(" ", " staff ", 1) for option in options]
+    settings.write_text("".join(f"sentinel {line}\n" for line in lines))
+    return RedisServer(executable, str(settings), "--sentinel", port=port)
 
 
 def free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port that is not in use, and that no outgoing connection is given.
+
+    A client that asks for a server that is down would else be connected with itself now and then.
+    """
+    at_random = random.SystemRandom()
+    while True:
+        port = at_random.randrange(23_000, 32_000)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Return when *condition* holds; fail where it does not within so many *seconds*."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def executables() -> dict[str, str]:

@@ -311,7 +311,7 @@ class FailingPasswords:
         {"mdproviders": [("addresses", FailingAddresses())]},
         {"authenticators": [("auth_tkt", TICKET), ("passwords", FailingPasswords())]},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_error_of_another_plugin(mode, who_args, caplog):
     site = Site(mode, **who_args)
@@ -367,7 +367,7 @@ def yields(environ, start_response):
 @pytest.mark.parametrize(
     "who_args",
     [{}, {"challenge_decider": passthrough_challenge_decider}, {"skip_authentication": True}],
-    ids=str,
+    ids="-".join,
 )
 def test_401_is_a_503_however_it_is_given(application, who_args):
     site = Site("anonymous", application, **who_args)

@@ -258,7 +258,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    "adapter_class", [c for c in WRONG if c not in (GroupsOfPeople, Writable)], ids=str
+    "adapter_class",
+    [c for c in WRONG if c not in (GroupsOfPeople, Writable)],
+    ids=lambda c: c.__name__,
 )
 def test_wrong_adapter_fails(adapter_class):
     assert not outcome(testutil.GroupsAdapterTester, adapter_class, writable=True).wasSuccessful()

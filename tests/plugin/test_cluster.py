@@ -1,6 +1,7 @@
 """Both adapters on a Redis Cluster, also while it loses nodes and moves slots."""
 
 import logging
+import os
 import random
 import re
 import threading
@@ -13,8 +14,9 @@ from itertools import pairwise
 import cluster
 import pytest
 import redis
+from forks import forked
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts
-from proxy import Fault, Proxy
+from proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
 from redis.crc import key_slot
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable, testutil
@@ -131,6 +133,23 @@ class TestOperations:
         assert groups._item_is_included("staff", "lovelace")
         assert sections(whole.stored(SLOT), b"groups") == {"staff": {"lovelace"}}
         assert groups.db_connection is client
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    def test_child_has_connections_of_its_own(self, permissions, monkeypatch):
+        assert permissions.get_all_sections() == BEFORE
+        pool = permissions._database._pool
+
+        def in_child():
+            assert permissions.get_all_sections() == BEFORE
+            assert permissions._database._pool is not pool
+
+        with forked(in_child):
+            assert permissions.get_all_sections() == BEFORE
+        assert permissions._database._pool is pool
+        # Here, what is covered is counted.
+        monkeypatch.setattr(os, "getpid", lambda: 0)
+        in_child()
 
     def test_thousand_sections(self, whole, client):
         groups = RedisGroupAdapter(client, namespace=NAMESPACE)
@@ -303,9 +322,7 @@ class TestLostReplies:
             whole.empty()
             fill(client, namespace=NAMESPACE)
 
-    @pytest.mark.parametrize(
-        ("fault", "round_trips"), [(Fault.CUT_REQUEST, 1), (Fault.CUT_REPLY, 2)]
-    )
+    @pytest.mark.parametrize(("fault", "round_trips"), [(CUT_REQUEST, 1), (CUT_REPLY, 2)])
     def test_write_takes_effect_once(self, whole, client, proxied, fault, round_trips):
         proxy, adapter = proxied
         for name, write in WRITES.items():
@@ -319,14 +336,14 @@ class TestLostReplies:
     def test_lookup_is_asked_again(self, proxied):
         proxy, adapter = proxied
         for name, lookup in LOOKUPS.items():
-            proxy.arm(Fault.CUT_REPLY)
+            proxy.arm(CUT_REPLY)
             with proxy.counted(2):
                 assert lookup(adapter) == ANSWERS[name]
 
     @pytest.mark.parametrize("name", ["find_sections", "include_items"])
     def test_nothing_is_sent_a_third_time(self, whole, proxied, name):
         proxy, adapter = proxied
-        proxy.arm(*[Fault.CUT_REPLY] * 4)
+        proxy.arm(*[CUT_REPLY] * 4)
         outcome = "outcome is unknown" if name in WRITES else "cannot be reached"
         with proxy.counted(2), pytest.raises(SourceUnavailable, match=outcome):
             (LOOKUPS | WRITES)[name](adapter)
@@ -338,7 +355,7 @@ class TestLostReplies:
     @pytest.mark.parametrize("name", ["find_sections", "include_items"])
     def test_time_out_is_not_tried_again(self, whole, proxied, name):
         proxy, adapter = proxied
-        proxy.arm(Fault.HOLD_REPLY)
+        proxy.arm(HOLD_REPLY)
         started = time.monotonic()
         with proxy.counted(1), pytest.raises(SourceUnavailable, match="not answer in time"):
             (LOOKUPS | WRITES)[name](adapter)
@@ -351,7 +368,7 @@ class TestLostReplies:
     def test_password_that_was_changed(self, proxied, whole):
         proxy, adapter = proxied
         let_in_guest(whole, "changed")
-        proxy.arm(Fault.CUT_REPLY)
+        proxy.arm(CUT_REPLY)
         before = proxy.connections
         with pytest.raises(SourceError, match="user name and the password") as raised:
             adapter.find_sections("staff")

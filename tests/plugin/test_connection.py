@@ -12,7 +12,7 @@ import pytest
 import redis
 import servers
 import trustme
-from proxy import Fault, Proxy
+from proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError, SourceUnavailable
@@ -371,7 +371,7 @@ def check_late_reply(proxy, adapter):
         adapter.create_section(f"group of {user}")
         adapter.include_item(f"group of {user}", user)
     adapter.find_sections(RMS)
-    proxy.arm(Fault.HOLD_REPLY)
+    proxy.arm(HOLD_REPLY)
     with pytest.raises(SourceUnavailable, match="did not answer in time"):
         adapter.find_sections(RMS)
     proxy.release()
@@ -452,7 +452,7 @@ def test_exhausted_pool_is_said_to_be(server, pool_settings):
         pool = settings.pop("class")(host=servers.HOST, port=proxy.port, **settings)
         adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool))
         adapter.find_sections(RMS)
-        proxy.arm(Fault.HOLD_REPLY)
+        proxy.arm(HOLD_REPLY)
         slow = threading.Thread(target=adapter.find_sections, args=(RMS,))
         slow.start()
         proxy.wait_until_held()
@@ -469,11 +469,11 @@ def test_answer_that_is_nonsense(server):
             redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=2)
         )
         adapter.find_sections(RMS)
-        proxy.arm(Fault.GARBLE_REPLY)
+        proxy.arm(GARBLE_REPLY)
         with pytest.raises(SourceError) as raised:
             adapter.find_sections(RMS)
         assert raised.value.__cause__ is not None
-        proxy.arm(Fault.GARBLE_REPLY)
+        proxy.arm(GARBLE_REPLY)
         with pytest.raises(SourceError, match="outcome is unknown"):
             adapter.create_section("admins")
         assert adapter.get_all_sections() == {"admins": set()}

@@ -6,7 +6,7 @@ import pytest
 import redis
 import servers
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
-from proxy import Fault, Proxy
+from proxy import CUT_REPLY, CUT_REQUEST, RESET_REQUEST, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -37,7 +37,7 @@ on_indexed_layout = pytest.mark.parametrize("options", [{"namespace": "tests"}],
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
-@pytest.mark.parametrize("fault", [Fault.CUT_REQUEST, Fault.CUT_REPLY])
+@pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
 def test_lookup_is_asked_again(proxied, name, fault):
     proxy, adapter = proxied
     proxy.arm(fault)
@@ -47,7 +47,7 @@ def test_lookup_is_asked_again(proxied, name, fault):
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_lookup_is_asked_twice_at_most(proxied, name):
     proxy, adapter = proxied
-    proxy.arm(Fault.CUT_REPLY, Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY, CUT_REPLY)
     with proxy.counted(2), pytest.raises(SourceUnavailable):
         LOOKUPS[name](adapter)
     assert LOOKUPS[name](adapter) == ANSWERS[name]
@@ -57,7 +57,7 @@ def test_lookup_is_asked_twice_at_most(proxied, name):
 @pytest.mark.parametrize("name", WRITES)
 def test_write_whose_reply_is_lost_has_an_unknown_outcome(proxied, source, name):
     proxy, adapter = proxied
-    proxy.arm(Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY)
     with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown") as raised:
         WRITES[name](adapter)
     assert isinstance(raised.value.__cause__, redis.ConnectionError)
@@ -68,7 +68,7 @@ def test_write_whose_reply_is_lost_has_an_unknown_outcome(proxied, source, name)
 @pytest.mark.parametrize("name", WRITES)
 def test_write_whose_request_is_lost_is_not_done(proxied, source, name):
     proxy, adapter = proxied
-    proxy.arm(Fault.CUT_REQUEST)
+    proxy.arm(CUT_REQUEST)
     with pytest.raises(SourceUnavailable, match="outcome is unknown"):
         WRITES[name](adapter)
     assert source.get_all_sections() == BEFORE
@@ -78,7 +78,7 @@ def test_write_whose_request_is_lost_is_not_done(proxied, source, name):
 
 @on_indexed_layout
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.parametrize("fault", [Fault.CUT_REQUEST, Fault.CUT_REPLY])
+@pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
 def test_write_takes_effect_once(proxied, source, name, fault):
     proxy, adapter = proxied
     proxy.arm(fault)
@@ -92,7 +92,7 @@ def test_write_takes_effect_once(proxied, source, name, fault):
 def test_write_that_was_undone_is_not_done_again(proxied, source, name):
     proxy, adapter = proxied
     proxy.meanwhile = lambda: restore(source)
-    proxy.arm(Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY)
     with proxy.counted(2):
         WRITES[name](adapter)
     assert source.get_all_sections() == BEFORE
@@ -102,7 +102,7 @@ def test_write_that_was_undone_is_not_done_again(proxied, source, name):
 @pytest.mark.parametrize("name", WRITES)
 def test_write_is_sent_twice_at_most(proxied, source, name):
     proxy, adapter = proxied
-    proxy.arm(Fault.CUT_REPLY, Fault.CUT_REPLY, Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY, CUT_REPLY, CUT_REPLY)
     with proxy.counted(2), pytest.raises(SourceUnavailable, match="outcome is unknown"):
         WRITES[name](adapter)
     assert source.get_all_sections() == AFTER[name]
@@ -112,7 +112,7 @@ def test_write_is_sent_twice_at_most(proxied, source, name):
 def test_write_is_not_sent_again_when_its_token_may_be_gone(proxied, source, monkeypatch):
     proxy, adapter = proxied
     monkeypatch.setattr(IndexedLayout, "_SECONDS_TO_REPEAT_A_WRITE", 0)
-    proxy.arm(Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY)
     with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown"):
         adapter.create_section("new")
     assert source.get_all_sections() == {**BEFORE, "new": set()}
@@ -122,8 +122,7 @@ def test_write_is_not_sent_again_when_its_token_may_be_gone(proxied, source, mon
 def test_write_is_not_sent_again_when_connecting_took_too_long(proxied, source, monkeypatch):
     proxy, adapter = proxied
     monkeypatch.setattr(IndexedLayout, "_SECONDS_TO_REPEAT_A_WRITE", 0.3)
-    proxy.delay = 0.6
-    proxy.arm(Fault.CUT_REPLY)
+    proxy.arm(CUT_REPLY, Fault(Action.DELAY, Point.CONNECTING, 0.6))
     with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown"):
         adapter.create_section("new")
     assert source.get_all_sections() == {**BEFORE, "new": set()}
@@ -140,7 +139,7 @@ def test_write_that_could_not_be_sent_is_sent_again(proxied, source):
     proxy, adapter = proxied
     # More than the socket's buffers hold, so that the sending side notices.
     items = {f"item {number:02000}" for number in range(5000)}
-    proxy.arm(Fault.RESET_REQUEST)
+    proxy.arm(RESET_REQUEST)
     adapter.include_items("read", items)
     assert source.get_all_sections() == {**BEFORE, "read": items}
 
@@ -148,7 +147,7 @@ def test_write_that_could_not_be_sent_is_sent_again(proxied, source):
 def test_write_that_could_not_be_sent_twice_was_not_done(proxied, source):
     proxy, adapter = proxied
     items = [f"item {number:02000}" for number in range(5000)]
-    proxy.arm(Fault.RESET_REQUEST, Fault.RESET_REQUEST)
+    proxy.arm(RESET_REQUEST, RESET_REQUEST)
     with pytest.raises(SourceUnavailable, match="Nothing was written"):
         adapter.include_items("read", items)
     assert source.get_all_sections() == BEFORE
@@ -225,6 +224,6 @@ def test_connection_that_could_not_be_made_is_made_again(server, options, name):
     with Proxy(server.port) as proxy:
         client = redis.Redis(host="127.0.0.1", port=proxy.port)
         adapter = RedisPermissionAdapter(client, **options)
-        proxy.refuse_next()
+        proxy.arm(Fault(Action.CLOSE, Point.CONNECTING))
         (LOOKUPS | WRITES)[name](adapter)
         assert proxy.connections == 2

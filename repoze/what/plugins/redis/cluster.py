@@ -1,5 +1,6 @@
 """The database of a Redis Cluster: the primary, wherever it is, that holds one slot."""
 
+import os
 from collections.abc import Callable
 from random import sample
 from typing import TypeVar
@@ -37,6 +38,7 @@ class ClusterDatabase(Database):
         self._cluster = client
         self._slot = client.keyslot(key)
         self._clients: dict[Address, redis.Redis] = {}
+        self._process = os.getpid()
         nodes = client.nodes_manager.slots_cache.get(self._slot) or client.get_nodes()
         self._node = _address(nodes[0])
         self._node_failed = False
@@ -55,11 +57,15 @@ class ClusterDatabase(Database):
         return self._client_at(address).connection_pool
 
     def _client_at(self, address: Address) -> redis.Redis:
+        if self._process != os.getpid():
+            # After a fork, a thread that is left behind may hold the lock of a pool.
+            self._clients = {}
+            self._process = os.getpid()
         client = self._clients.get(address)
         # Of two threads that come here at once, the first provides the client.
-        return client or self._clients.setdefault(address, self._new_client(address))
+        return client or self._clients.setdefault(address, self._client_of(address))
 
-    def _new_client(self, address: Address) -> redis.Redis:
+    def _client_of(self, address: Address) -> redis.Redis:
         host, port = address
         any_node = self._cluster.get_redis_connection(self._cluster.get_nodes()[0])
         # The handshake of the client's connections may ask replicas to answer.

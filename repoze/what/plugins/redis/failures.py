@@ -1,6 +1,7 @@
 """What went wrong at the server, told as an error of the source."""
 
 import re
+import ssl
 from dataclasses import dataclass
 from queue import Empty
 
@@ -27,7 +28,7 @@ _CODE_WORDS = {
     redis.exceptions.AskError: "ASK",
 }
 # Redis 6.2 wraps what a command inside a script was refused with.
-_CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -)?([A-Z]+) ", re.DOTALL)
+_CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -?)?([A-Z]+) ", re.DOTALL)
 
 _NOT_SERVING = frozenset(
     ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOT HERE", "TRYAGAIN")
@@ -45,6 +46,7 @@ _ADVICE = {
     "NOAUTH": "Check the user name and the password of the client.",
     "NOPERM": "Permit the command and the key to the client's user in the server's ACL.",
     "NOT HERE": _BEING_MOVED,
+    "NOREPLICAS": "Too few of its replicas are connected for its min-replicas-to-write.",
     "OOM": "Raise its maxmemory, or free some memory.",
     "READONLY": "It is a replica; give the adapter a client of the primary.",
     "TRYAGAIN": _BEING_MOVED,
@@ -58,6 +60,7 @@ _PHRASES = {
     "executing the script can't ": "NOPERM",
 }
 _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
+_NO_DATABASES = "SELECT is not allowed in cluster mode"
 _NO_SUCH_DATABASE = "DB index is out of range"
 
 
@@ -107,6 +110,13 @@ def is_exhausted_pool(error: Exception) -> bool:
     )
 
 
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Whether *error* arose from one of TLS."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__context__
+    return error is not None
+
+
 def without_secrets(error: Exception) -> Exception:
     """Return *error*, or one of its class that does not quote the passwords of the Sentinels."""
     return type(error)() if isinstance(error, _UNKNOWN_TO_SENTINEL) else error
@@ -130,14 +140,10 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
     :param lost_reply: whether something was sent whose reply never came: nobody knows then what
         became of a write.
     """
-    word = code_word(error)
     unavailable = True
-    if word is not None or isinstance(error, redis.ResponseError):
-        unavailable = word in _NOT_SERVING
+    if code_word(error) is not None or isinstance(error, redis.ResponseError):
         problem = f"{server} refused it: {str(error).rstrip('.')}."
-        advice = _ADVICE.get(word or "", "")
-        if _NO_SUCH_DATABASE in str(error):
-            advice = "Choose another db, or raise `databases` in the server's configuration."
+        unavailable, advice = _advice_on_refusal(error, server)
     elif isinstance(error, redis.TimeoutError):
         problem = f"{server} did not answer in time: {error}."
         advice = ""
@@ -149,7 +155,7 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
         advice = "Are they running, and do they watch a service of that name?"
     elif isinstance(error, redis.ConnectionError | redis.exceptions.RedisClusterException):
         problem = f"{server} cannot be reached: {error}"
-        advice = "Is it running, and is the address right?"
+        advice = _advice_on_connecting(error)
     else:
         unavailable = False
         problem = f"{server} gave an answer that makes no sense: {error!r}."
@@ -163,3 +169,23 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
         )
     text = " ".join(part for part in (f"{task}: {problem}", advice, outcome) if part)
     return SourceUnavailable(text) if unavailable else SourceError(text)
+
+
+def _advice_on_refusal(error: Exception, server: object) -> tuple[bool, str]:
+    """Return whether the server cannot serve now, rather than ever, and what to do."""
+    word = code_word(error)
+    text = str(error)
+    # A client of the cluster follows a slot that has moved.
+    if (word == "MOVED" and "Cluster" not in str(server)) or _NO_DATABASES in text:
+        return False, "It is a node of a Redis Cluster: give the adapter a redis.RedisCluster."
+    if _NO_SUCH_DATABASE in text:
+        return False, "Choose another db, or raise `databases` in the server's configuration."
+    return word in _NOT_SERVING, _ADVICE.get(word or "", "")
+
+
+def _advice_on_connecting(error: Exception) -> str:
+    if "max number of clients" in str(error):
+        return "Raise its maxclients, or lower the max_connections of its clients."
+    if _is_of_tls(error):
+        return "Do client and server trust each other's certificate?"
+    return "Is it running, and is the address right?"

@@ -38,6 +38,8 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
             f"could not be asked: {error}"
         ) from error
     if confirmed < wanted:
+        # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
+        exchange.connection.disconnect()
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but {confirmed} of its replicas confirmed it "
             f"within {seconds:g} s, not {wanted}. Look at how far they are behind, and do not "

@@ -1,0 +1,197 @@
+"""One adapter in many threads, and in the processes that are forked while they are at it."""
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import redis
+import servers
+from forks import LONGEST_LIFE, forked
+from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+
+from repoze.what.adapters import AdapterError, SourceError
+from repoze.what.plugins.redis import RedisGroupAdapter
+
+THREADS = 32
+CHILDREN = 8
+CONNECTIONS = 4
+USERS = range(40)
+DESCRIPTORS = Path("/dev/fd")
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    # From Python 3.12 on, whoever forks while threads run is warned.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
+
+
+def groups_of(user):
+    """A group of the user's own, and one that is shared with the next or the one before."""
+    return {f"group of {user}", f"pair {user // 2}"}
+
+
+@pytest.fixture
+def source(server, options):
+    """The source, with its users."""
+    source = RedisGroupAdapter(server.client(), **options)
+    for group in sorted(set.union(*map(groups_of, USERS))):
+        source.create_section(group)
+        source.include_items(group, [f"user {user}" for user in USERS if group in groups_of(user)])
+    return source
+
+
+def ask(adapter, times=1):
+    """Ask for the groups of any users, and fail where they are those of another."""
+    for user in random.choices(USERS, k=times):
+        found = adapter.find_sections({"repoze.what.userid": f"user {user}"})
+        assert found == groups_of(user)
+
+
+def ports(adapter):
+    """The local ports of the connections that nobody uses just now."""
+    idle = adapter._database._pool._available_connections
+    return {connection._sock.getsockname()[1] for connection in idle}
+
+
+def number_of_clients(server):
+    return server.client().info("clients")["connected_clients"]
+
+
+def test_threads_and_children(server, options, source, thorough):
+    """As where a server of applications loads them first and then forks its workers."""
+    adapter = RedisGroupAdapter(server.client(socket_timeout=30), **options)
+    is_over = threading.Event()
+
+    def keep_asking():
+        asked = 0
+        while not is_over.is_set():
+            ask(adapter)
+            asked += 1
+        return asked
+
+    def in_child(ports_before):
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: ask(adapter, 50), range(4)))
+        assert ports(adapter)
+        assert not ports(adapter) & ports_before
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        asking = [threads.submit(keep_asking) for _ in range(THREADS)]
+        try:
+            for _ in range(50 if thorough else 1):
+                with ExitStack() as children:
+                    for _ in range(CHILDREN):
+                        time.sleep(0.01)
+                        before = ports(source) | ports(adapter)
+                        children.enter_context(forked(lambda before=before: in_child(before)))
+        finally:
+            is_over.set()
+        assert all(each.result(30) for each in asking)
+    ask(adapter, 10)
+
+
+def test_fork_while_a_connection_is_being_made(server, options, source):
+    """The lock of the pool is held by a thread that the child does not have."""
+    making, made = threading.Event(), threading.Event()
+
+    class SlowConnection(redis.Connection):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            making.set()
+            made.wait(LONGEST_LIFE)
+
+    pool = redis.ConnectionPool(
+        connection_class=SlowConnection, host=servers.HOST, port=server.port
+    )
+    adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
+    asking = threading.Thread(target=ask, args=(adapter,))
+    asking.start()
+    assert making.wait(10)
+
+    def in_child():
+        made.set()
+        ask(adapter, 3)
+
+    try:
+        with forked(in_child):
+            pass
+    finally:
+        made.set()
+        asking.join(10)
+
+
+def test_another_process_has_another_pool(server, options, source, monkeypatch):
+    """The same without a child, in which nobody would count what is covered."""
+    adapter = RedisGroupAdapter(server.client(), **options)
+    ask(adapter)
+    before = ports(adapter)
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    ask(adapter)
+    assert ports(adapter)
+    assert not ports(adapter) & before
+
+
+FAULTS = [
+    Fault(action, point)
+    for action in (Action.CLOSE, Action.RESET, Action.SPLIT, Action.GARBLE)
+    for point in Point
+]
+STALLS = [Fault(Action.STALL, point) for point in Point]
+
+
+@pytest.mark.parametrize("pool_class", [redis.ConnectionPool, redis.BlockingConnectionPool])
+def test_faults_leak_nothing(server, options, source, pool_class, thorough):
+    """No connection, no file descriptor, and no place in the pool is lost to a fault."""
+    clients_before = number_of_clients(server)
+    descriptors_before = len(list(DESCRIPTORS.iterdir()))
+    with Proxy(server.port) as proxy:
+        pool = pool_class(
+            host=servers.HOST, port=proxy.port, max_connections=CONNECTIONS, socket_timeout=0.3
+        )
+        adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
+        number = 10_000 if thorough else 150
+        # More than that, for some are lost when the connection that they wait on is cut.
+        faults = random.choices(FAULTS, k=2 * number) + random.choices(STALLS, k=number // 25)
+        random.shuffle(faults)
+        proxy.arm(*faults)
+        outcomes = {"answered": 0, "refused": 0}
+
+        def meet_faults(thread):
+            section = f"section of thread {thread}"
+            while proxy.faults < number:
+                try:
+                    ask(adapter)
+                    outcomes["answered"] += 1
+                except SourceError:
+                    outcomes["refused"] += 1
+                with suppress(AdapterError):
+                    random.choice([adapter.create_section, adapter.delete_section])(section)
+                if random.random() < 0.1:
+                    # Some faults are those of new connections.
+                    proxy.cut_all()
+
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            list(threads.map(meet_faults, range(CONNECTIONS)))
+        assert all(outcomes.values())
+        # Every place in the pool is free.
+        proxy.arm(*[HOLD_REPLY] * CONNECTIONS)
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            asking = [threads.submit(ask, adapter) for _ in range(CONNECTIONS)]
+            while proxy.is_armed:
+                time.sleep(0.01)
+            proxy.release()
+            for each in asking:
+                each.result()
+        deadline = time.monotonic() + 10
+        while (connected := number_of_clients(server)) > clients_before + CONNECTIONS:
+            # The server has yet to notice that some are closed.
+            assert time.monotonic() < deadline, connected
+            time.sleep(0.01)
+        proxy.settle()
+    assert len(list(DESCRIPTORS.iterdir())) <= descriptors_before + CONNECTIONS
+    assert source.check() == []
