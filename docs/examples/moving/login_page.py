@@ -2,8 +2,9 @@
 
 from html import escape
 
-from authentication import Passwords
+from authentication import is_password_of
 from repoze.who.api import get_api
+from repoze.who.interfaces import IAuthenticator
 from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin
 from repoze.who.plugins.redirector import RedirectorPlugin
 from webob import Response
@@ -15,6 +16,7 @@ from webob.exc import (
     HTTPSeeOther,
     HTTPUnauthorized,
 )
+from zope.interface import implementer
 
 from repoze.what.middleware import setup_auth
 from repoze.what.predicates import NotAuthorizedError, has_permission, not_anonymous
@@ -30,6 +32,15 @@ FORM = """<!DOCTYPE html>
 <button>Log in</button>
 </form>
 """
+
+
+@implementer(IAuthenticator)
+class Passwords:
+    def authenticate(self, environ, identity):
+        # It is asked about what a cookie says, too.
+        if "login" in identity and is_password_of(identity["login"], identity["password"]):
+            return identity["login"]
+        return None
 
 
 def log_in(request):
@@ -60,7 +71,11 @@ def is_from_elsewhere(request):
 
 def page_of_ours(request, url):
     """Return ``url``, or the front page: a link to the form must not lead on to another site."""
-    is_ours = url.startswith(f"{request.host_url}/") and url.isascii() and url.isprintable()
+    is_ours = (
+        url.startswith(f"{request.scheme}://{request.host}/")
+        and url.isascii()
+        and url.isprintable()
+    )
     return url if is_ours else "/"
 
 
