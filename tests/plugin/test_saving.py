@@ -77,8 +77,9 @@ def slow_snapshot(own_server):
     assert client.info("persistence")["rdb_bgsave_in_progress"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def threads_at_rest():
+    """Let no thread of a test save during the next."""
     yield
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == saving.__name__])
 
@@ -145,7 +146,7 @@ def test_write_that_replicas_did_not_confirm_is_saved(own_server, options):
     assert adapter.get_section_names() == {"edit"}
 
 
-@pytest.mark.usefixtures("slow_snapshot", "threads_at_rest")
+@pytest.mark.usefixtures("slow_snapshot")
 def test_write_that_a_snapshot_may_lack_is_in_the_next(own_server, options, save):
     adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
     for number in range(3):
@@ -178,7 +179,7 @@ def test_process_does_not_end_before_its_writes_are_being_saved(own_server, opti
 
 # From Python 3.12 on, whoever forks while threads run is warned.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-@pytest.mark.usefixtures("slow_snapshot", "threads_at_rest")
+@pytest.mark.usefixtures("slow_snapshot")
 def test_forked_process_sees_to_its_own_writes(own_server, options):
     adapter = RedisPermissionAdapter(own_server.client(), save="background", **options)
     adapter.include_item("edit", "parent's")
@@ -193,7 +194,7 @@ def test_forked_process_sees_to_its_own_writes(own_server, options):
     assert "child's" in adapter.get_section_items("edit")
 
 
-@pytest.mark.usefixtures("slow_snapshot", "threads_at_rest")
+@pytest.mark.usefixtures("slow_snapshot")
 def test_snapshot_that_takes_too_long_is_not_waited_for(
     own_server, options, save, monkeypatch, caplog
 ):
