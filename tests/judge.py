@@ -11,7 +11,7 @@ OPERATIONS = LOOKUPS | WRITES | REVIEWS
 KINDS = {"lookup": LOOKUPS, "write": WRITES, "review": REVIEWS}
 OUTCOMES = (
     *("answered", "unavailable", "refused"),
-    *("nothing written", "unknown, done", "unknown, not done"),
+    *("nothing written", "unknown: done", "unknown: not done"),
 )
 
 
@@ -97,7 +97,7 @@ class Judge:
         assert "outcome is unknown" in str(error)
         is_done = self.source.get_all_sections() == AFTER[name]
         self.check_state(AFTER[name] if is_done else BEFORE)
-        return "unknown, done" if is_done else "unknown, not done"
+        return "unknown: done" if is_done else "unknown: not done"
 
     def _check_review(self, name, answer, error):
         left = set(self.source.check())

@@ -96,7 +96,7 @@ def test_server_that_is_paused(server, options, names):
         assert "did not answer in time" in str(error)
         wait_until_left(server)
         outcome = judge.outcome(name, answer, error)
-        assert outcome == ("unknown, done" if name in WRITES else "unavailable")
+        assert outcome == ("unknown: done" if name in WRITES else "unavailable")
         adapter._database._pool.disconnect()
 
 
