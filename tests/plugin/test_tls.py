@@ -1,5 +1,6 @@
 """A server that speaks TLS and asks its clients for a certificate."""
 
+import re
 import traceback
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -211,13 +212,14 @@ def check_refusals(adapter, reason):
         assert ("Nothing was written." in text) == (name in WRITES)
         assert isinstance(raised.value.__cause__, redis.RedisError)
         shown = "".join(traceback.format_exception(raised.value))
-        assert not any(secret in shown for secret in ("s3cret", "wr0ng", "PRIVATE KEY", ".key"))
+        assert not re.search(r"s3cret|wr0ng|PRIVATE KEY|\.key\b", shown)
 
 
 @pytest.mark.parametrize("name", [None, "site-of-another-ca", "site-expired"])
 def test_client_that_the_server_does_not_let_in(secured, source, connect, name):
     files = {"ssl_certfile": name and f"{name}.pem", "ssl_keyfile": name and f"{name}.key"}
-    check_refusals(connect(secured.tls_port, **files), r"(?i)certificate")
+    # What the server says of it may be lost when it closes the connection.
+    check_refusals(connect(secured.tls_port, **files), r"(?i)certificate|reset by peer|broken pipe")
     assert source.get_all_sections() == BEFORE
 
 
