@@ -1,0 +1,78 @@
+"""The command ``copy``: from one server or layout to another."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import click
+
+from repoze.what.plugins.redis.adapters import RedisAdapter
+from repoze.what.plugins.redis.copying import copy_sections
+
+from .failures import Failure
+from .leftovers import as_conflict, find_leftovers
+from .output import echo_json, json_option, progress
+from .sources import Sources, pass_sources, source_options
+from .summaries import refuse
+
+
+@click.command()
+@click.argument("to_url", metavar="TO_URL", envvar="REPOZE_WHAT_REDIS_TO_URL")
+@source_options
+@json_option
+@pass_sources
+def copy(sources: Sources, /, to_url: str, *, as_json: bool, **options: Any) -> None:
+    """Copy all groups and permissions to the sources at TO_URL.
+
+    The options after `copy` say where they lie there, those before it where they are. What is there
+    stays, and a copy that was stopped can be run again. Without TO_URL it is what
+    REPOZE_WHAT_REDIS_TO_URL in the environment says: a password belongs there.
+    """
+    targets = Sources(to_url, **options)
+    _refuse_to_mix(sources, targets)
+    refuse(
+        list(_inherited(sources, targets)),
+        "Revoke them there first.",
+        accepted=False,
+    )
+    copied = {
+        kind: _copy(adapter, targets.by_kind()[kind], kind)
+        for kind, adapter in sources.by_kind().items()
+    }
+    if as_json:
+        echo_json(copied)
+    else:
+        for kind, number in copied.items():
+            click.echo(f"{kind}: {number:,} copied")
+
+
+def _refuse_to_mix(sources: Sources, targets: Sources) -> None:
+    for source, target in product(sources.by_kind().values(), targets.by_kind().values()):
+        if source.place == target.place and (source.namespace is None) != (
+            target.namespace is None
+        ):
+            raise Failure(
+                f"That would mix two layouts in {source.place}. Without a namespace, each set "
+                "there is a group or a permission, the keys of the other included. Use another "
+                "database."
+            )
+
+
+def _copy(source: RedisAdapter, target: RedisAdapter, kind: str) -> int:
+    with progress(kind, len(source.get_section_names())) as bar:
+        reached = 0
+
+        def show(gone_through: int, _: int) -> None:
+            nonlocal reached
+            bar.update(gone_through - reached)
+            reached = gone_through
+
+        return copy_sections(source, target, show)
+
+
+def _inherited(sources: Sources, targets: Sources) -> Iterator[str]:
+    new_groups = sources.groups.get_section_names() - targets.groups.get_section_names()
+    for group, left in find_leftovers(targets.permissions, sorted(new_groups)):
+        inherited = left - sources.permissions.find_sections(group)
+        if inherited:
+            yield as_conflict(group, inherited)

@@ -1,0 +1,169 @@
+"""The commands ``groups ...``."""
+
+from contextlib import suppress
+
+import click
+
+from repoze.what.adapters import AdapterError, ItemNotPresentError
+from repoze.what.plugins.redis.names import described
+
+from .asking import ask, yes_option
+from .completion import complete_groups
+from .failures import Failure
+from .leftovers import refuse_leftovers, refuse_new_leftovers
+from .output import count, echo_json, echo_lines, echo_section, json_option, printable, some
+from .sources import Sources, pass_sources
+
+_group = click.argument("group", shell_complete=complete_groups)
+_users = click.argument("users", metavar="USER...", nargs=-1, required=True)
+_leave_permissions = click.option(
+    "--leave-permissions", is_flag=True, help="Leave its permissions with the old name."
+)
+
+
+@click.group()
+def groups() -> None:
+    """Look at groups and change them."""
+
+
+@groups.command("list")
+@json_option
+@pass_sources
+def list_groups(sources: Sources, *, as_json: bool) -> None:
+    """Print the names of all groups."""
+    names = sorted(sources.groups.get_section_names())
+    echo_json(names) if as_json else echo_lines(names)
+
+
+@groups.command()
+@_group
+@json_option
+@pass_sources
+def show(sources: Sources, group: str, *, as_json: bool) -> None:
+    """Print the members and the permissions of GROUP."""
+    members = sorted(sources.groups.get_section_items(group))
+    permissions = sorted(sources.permissions.find_sections(group))
+    if as_json:
+        echo_json({"group": group, "members": members, "permissions": permissions})
+    else:
+        echo_section("members", members)
+        echo_section("permissions", permissions)
+
+
+@groups.command()
+@click.argument("group")
+@click.option(
+    "--inherit", is_flag=True, help="Let it have the permissions that are there for its name."
+)
+@pass_sources
+def create(sources: Sources, group: str, *, inherit: bool) -> None:
+    """Make GROUP, without members.
+
+    It is refused where an earlier group has left permissions under this name.
+    """
+    if not inherit:
+        refuse_leftovers(sources, group, "say --inherit")
+    sources.groups.create_section(group)
+
+
+@groups.command()
+@_group
+@click.argument("new_name", metavar="NEW_NAME")
+@_leave_permissions
+@pass_sources
+def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bool) -> None:
+    """Call GROUP NEW_NAME. Its permissions go along.
+
+    In between its members lack them, and nobody else has them. Where that was interrupted, run it
+    again.
+    """
+    # Meanwhile a right is kept for what is no group: there nobody comes by it.
+    waiting = f"{group!r} -> {new_name!r} (being renamed)"
+    there = sources.groups.get_many_section_items([group, new_name, waiting]).keys()
+    is_renamed = there == {new_name} and bool(sources.permissions.find_sections(waiting))
+    if not is_renamed:
+        if group not in there:
+            raise Failure(f"There is no group {described(group)}.")
+        for name in (new_name, waiting):
+            if name in there:
+                raise Failure(f"There is a group {described(name)} already.")
+        refuse_leftovers(sources, new_name, "choose another name")
+    if leave_permissions:
+        sources.groups.edit_section(group, new_name)
+        _echo_left(group, sources.permissions.find_sections(group))
+        return
+    again = f"Run it again: until then its permissions may be kept for {described(waiting)}."
+    try:
+        if not is_renamed:
+            _hand_on(sources, group, waiting)
+            sources.groups.edit_section(group, new_name)
+        moved = _hand_on(sources, waiting, new_name)
+    except AdapterError as error:
+        raise Failure(f"{error} {again}") from error
+    except KeyboardInterrupt:
+        click.echo(f"\n{printable(again)}", err=True)
+        raise
+    if moved:
+        click.echo(f"Permissions that go along: {some(moved)}")
+    refuse_new_leftovers(sources, group)
+
+
+@groups.command()
+@_group
+@_leave_permissions
+@yes_option
+@pass_sources
+def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) -> None:
+    """Remove GROUP. Its permissions are revoked first.
+
+    Otherwise a group that is made under this name later would have them.
+    """
+    members = sources.groups.get_section_items(group)
+    permissions = sources.permissions.find_sections(group)
+    what = f"The group {described(group)} goes, with {count(len(members), 'member')}"
+    click.echo(f"{what}: {some(members)}" if members else f"{what}.", err=True)
+    if leave_permissions:
+        _echo_left(group, permissions, err=True)
+    elif permissions:
+        click.echo(f"Permissions that are revoked first: {some(permissions)}", err=True)
+    ask("Go on?", yes=yes)
+    if leave_permissions:
+        sources.groups.delete_section(group)
+        return
+    with suppress(ItemNotPresentError):
+        sources.permissions.remove_item(group)
+    sources.groups.delete_section(group)
+    refuse_new_leftovers(sources, group)
+
+
+@groups.command()
+@_group
+@_users
+@pass_sources
+def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
+    """Make each USER a member of GROUP: all, or none where one is already."""
+    sources.groups.include_items(group, users)
+
+
+@groups.command()
+@_group
+@_users
+@pass_sources
+def remove(sources: Sources, group: str, users: tuple[str, ...]) -> None:
+    """Take each USER out of GROUP: all, or none where one is not in it."""
+    sources.groups.exclude_items(group, users)
+
+
+def _hand_on(sources: Sources, group: str, new_group: str) -> set[str]:
+    try:
+        return sources.permissions.rename_item(group, new_group)
+    except ItemNotPresentError:
+        return set()
+
+
+def _echo_left(group: str, permissions: set[str], *, err: bool = False) -> None:
+    if permissions:
+        click.echo(
+            f"Permissions of whoever is called {described(group)} next: {some(permissions)}",
+            err=err,
+        )

@@ -1,0 +1,98 @@
+"""Bringing what is staged into the sources: compared first, and then written."""
+
+from collections.abc import Iterator
+
+import click
+
+from repoze.what.adapters import AdapterError
+from repoze.what.plugins.redis.names import decode, encode_for_write
+
+from .contents import Contents
+from .failures import Failure
+from .leftovers import as_conflict, find_leftovers
+from .output import Bar
+from .sources import KINDS, Sources
+from .staging import Stage
+from .summaries import Summary, in_conflict
+
+# 1,000 items keep the server for about a millisecond.
+_ITEMS_AT_A_TIME = 1000
+_AGAIN = "What is written stays: run it again to complete it."
+
+
+class Importer:
+    """Compares a stage with the sources, and gives these what they lack. Nothing is taken away."""
+
+    def __init__(self, stage: Stage, sources: Sources) -> None:
+        self._stage = stage
+        self._adapters = sources.by_kind()
+        self._permissions = sources.permissions
+        self._contents = {kind: Contents(adapter, kind) for kind, adapter in self._adapters.items()}
+        self.conflicts: list[str] = []
+        """What `compare` found and somebody has to decide, in words."""
+
+    def compare(self, bar: Bar) -> dict[str, Summary]:
+        """Return, by kind, what `write` is going to do, and note the conflicts.
+
+        :param bar: goes on by the number of sections and items.
+        """
+        summaries = {kind: self._compare(kind, bar) for kind in KINDS}
+        for group, permissions in find_leftovers(self._permissions, self._new_groups()):
+            inherited = {name for name in permissions if not self._is_staged(name, group)}
+            if inherited:
+                self.conflicts.append(as_conflict(group, inherited))
+        return summaries
+
+    def _compare(self, kind: str, bar: Bar) -> Summary:
+        contents, summary = self._contents[kind], Summary()
+        for section, length in self._stage.sections(kind):
+            is_new = section not in contents.sections
+            missing = length if is_new else self._count_missing(kind, section)
+            others = 0 if is_new else contents.count(section) - (length - missing)
+            if others:
+                self.conflicts.append(in_conflict(kind, decode(section), others))
+            summary.count(is_new=is_new, items=missing)
+            bar.update(1 + length)
+        return summary
+
+    def _count_missing(self, kind: str, section: bytes) -> int:
+        return sum(
+            len(self._contents[kind].absent(section, items))
+            for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME)
+        )
+
+    def _new_groups(self) -> Iterator[str]:
+        for section, _ in self._stage.sections("groups"):
+            if section not in self._contents["groups"].sections:
+                yield decode(section)
+
+    def _is_staged(self, permission: str, group: str) -> bool:
+        return self._stage.has("permissions", encode_for_write(permission), encode_for_write(group))
+
+    def write(self, bar: Bar) -> None:
+        """Create the sections that are not there, and include the items that they do not have.
+
+        :param bar: goes on by the number of sections and items.
+        :raises Failure: where an adapter refuses, in the middle perhaps.
+        """
+        try:
+            for kind in KINDS:
+                for section, _ in self._stage.sections(kind):
+                    self._write(kind, section, bar)
+        except AdapterError as error:
+            raise Failure(f"{error} {_AGAIN}") from error
+        except KeyboardInterrupt:
+            click.echo(f"\n{_AGAIN}", err=True)
+            raise
+
+    def _write(self, kind: str, section: bytes, bar: Bar) -> None:
+        adapter, contents = self._adapters[kind], self._contents[kind]
+        is_new = section not in contents.sections
+        if is_new:
+            adapter.create_section(section)
+        bar.update(1)
+        for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME):
+            missing = items if is_new else contents.absent(section, items)
+            if missing:
+                adapter.include_items(section, missing)
+            bar.update(len(items))

@@ -1,0 +1,61 @@
+"""Permissions that a group of former times has left to whoever takes its name."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
+from repoze.what.plugins.redis.names import described
+
+from .failures import Failure
+from .output import some
+from .sources import Sources, exists
+
+_GROUPS_AT_A_TIME = 100
+
+
+def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:
+    """Return where a group may come to be called *group*.
+
+    :param advice: what else to do about it, than to revoke them.
+    :raises Failure: where there is no such group, but there are permissions of it.
+    """
+    left = sources.permissions.find_sections(group)
+    if left and not exists(sources.groups, group):
+        raise Failure(
+            f"{described(group)} is no group, but it still has permissions: {some(left)}. Its "
+            f"members would have them at once. Revoke them first, or {advice}."
+        )
+
+
+def refuse_new_leftovers(sources: Sources, group: str) -> None:
+    """Return where nobody has granted *group* anything while its name was given up.
+
+    :raises Failure: where there is no such group, but there are permissions of it.
+    """
+    left = sources.permissions.find_sections(group)
+    if left and not exists(sources.groups, group):
+        raise Failure(
+            f"That is done, but meanwhile somebody granted {some(left)} to {described(group)}. "
+            "Revoke it, or the next group of that name will have it."
+        )
+
+
+def find_leftovers(
+    permissions: RedisPermissionAdapter, new_groups: Iterable[str]
+) -> Iterator[tuple[str, set[str]]]:
+    """Return those of *new_groups* that have permissions before they are there, with these."""
+    names = iter(new_groups)
+    while page := list(islice(names, _GROUPS_AT_A_TIME)):
+        if permissions.find_sections_many(page):
+            for group in page:
+                left = permissions.find_sections(group)
+                if left:
+                    yield group, left
+
+
+def as_conflict(group: str, permissions: set[str]) -> str:
+    """Return that *group*, which is to be made, would have *permissions*."""
+    return (
+        f"groups: {described(group)} is not there, but permissions for that name are: "
+        f"{some(permissions)}"
+    )

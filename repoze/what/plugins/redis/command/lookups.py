@@ -1,0 +1,60 @@
+"""The commands ``who`` and ``can``: what the application would find."""
+
+import click
+
+from .completion import complete_permissions
+from .output import echo_json, echo_section, json_option, printable
+from .sources import Sources, pass_sources
+
+_NO = 1
+
+
+@click.command()
+@click.argument("user")
+@json_option
+@pass_sources
+def who(sources: Sources, user: str, *, as_json: bool) -> None:
+    """Print the groups and the permissions of USER, and which group gives each."""
+    groups = _groups_of(sources, user)
+    permissions = _permissions_of(sources, groups)
+    if as_json:
+        echo_json({"user": user, "groups": groups, "permissions": permissions})
+        return
+    echo_section("groups", groups)
+    echo_section(
+        "permissions", [f"{name} ({', '.join(givers)})" for name, givers in permissions.items()]
+    )
+
+
+@click.command()
+@click.argument("user")
+@click.argument("permission", shell_complete=complete_permissions)
+@json_option
+@pass_sources
+def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
+    """Print whether USER has PERMISSION, and which groups give it.
+
+    The exit status is 0 where it is so, 1 where it is not, and another where that could not be
+    found out.
+    """
+    groups = _permissions_of(sources, _groups_of(sources, user)).get(permission, [])
+    if as_json:
+        echo_json(
+            {"user": user, "permission": permission, "allowed": bool(groups), "groups": groups}
+        )
+    else:
+        click.echo(printable(f"yes, by {', '.join(groups)}") if groups else "no")
+    if not groups:
+        raise click.exceptions.Exit(_NO)
+
+
+def _groups_of(sources: Sources, user: str) -> list[str]:
+    return sorted(sources.groups.find_sections({"repoze.what.userid": user}))
+
+
+def _permissions_of(sources: Sources, groups: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        for permission in sources.permissions.find_sections(group):
+            found.setdefault(permission, []).append(group)
+    return dict(sorted(found.items()))

@@ -1,0 +1,72 @@
+"""What commands print, and what they ask."""
+
+import json
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import click
+
+from repoze.what.plugins.redis.names import described
+
+_SHOWN = 5
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def printable(text: str) -> str:
+    r"""Return *text* with escapes, such as ``\x1b``, for what a terminal does not just show."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def echo_lines(names: Iterable[str], indent: str = "") -> None:
+    """Print *names*, one on a line."""
+    for name in names:
+        click.echo(indent + printable(name))
+
+
+def echo_section(title: str, lines: Sequence[str]) -> None:
+    """Print *lines* under *title*, or that there are none."""
+    click.echo(f"{title}:")
+    echo_lines(lines or ["(none)"], "  ")
+
+
+def echo_json(value: object) -> None:
+    """Print *value* as one line of JSON, in ASCII: also names that are not UTF-8 survive in it."""
+    click.echo(json.dumps(value))
+
+
+def some(names: Collection[str]) -> str:
+    """Return the first of *names*, quoted, and how many more there are."""
+    shown = [described(name) for name in sorted(names)[:_SHOWN]]
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - len(shown):,} more")
+    return ", ".join(shown)
+
+
+def count(number: int, singular: str) -> str:
+    """Return how many there are of what is called *singular*, as in ``2 groups``."""
+    return f"{number:,} {singular}{'' if number == 1 else 's'}"
+
+
+class Bar(Protocol):
+    """A progress bar, so far as it is used here."""
+
+    def update(self, n_steps: int) -> None:
+        """Go on by so many steps."""
+
+
+class _NoBar:
+    def update(self, n_steps: int) -> None:
+        pass
+
+
+def progress(label: str, length: int | None) -> AbstractContextManager[Bar]:
+    """Return a bar on the standard error, where that is a terminal.
+
+    :param length: the number of all steps; where it is not known there is no bar.
+    """
+    if length is None or not sys.stderr.isatty():
+        return nullcontext(_NoBar())
+    return click.progressbar(length=length, label=label, file=sys.stderr)

@@ -1,0 +1,102 @@
+"""The commands ``permissions ...``."""
+
+import click
+
+from repoze.what.plugins.redis.names import described
+
+from .asking import ask, yes_option
+from .completion import complete_groups, complete_permissions
+from .failures import Failure
+from .output import count, echo_json, echo_lines, echo_section, json_option, some
+from .sources import Sources, pass_sources
+
+_permission = click.argument("permission", shell_complete=complete_permissions)
+_groups = click.argument(
+    "groups", metavar="GROUP...", nargs=-1, required=True, shell_complete=complete_groups
+)
+
+
+@click.group()
+def permissions() -> None:
+    """Look at permissions and change who has them."""
+
+
+@permissions.command("list")
+@json_option
+@pass_sources
+def list_permissions(sources: Sources, *, as_json: bool) -> None:
+    """Print the names of all permissions."""
+    names = sorted(sources.permissions.get_section_names())
+    echo_json(names) if as_json else echo_lines(names)
+
+
+@permissions.command()
+@_permission
+@json_option
+@pass_sources
+def show(sources: Sources, permission: str, *, as_json: bool) -> None:
+    """Print the groups that have PERMISSION."""
+    groups = sorted(sources.permissions.get_section_items(permission))
+    if as_json:
+        echo_json({"permission": permission, "groups": groups})
+    else:
+        echo_section("groups", groups)
+
+
+@permissions.command()
+@click.argument("permission")
+@pass_sources
+def create(sources: Sources, permission: str) -> None:
+    """Make PERMISSION. No group has it yet."""
+    sources.permissions.create_section(permission)
+
+
+@permissions.command()
+@_permission
+@click.argument("new_name", metavar="NEW_NAME")
+@pass_sources
+def rename(sources: Sources, permission: str, new_name: str) -> None:
+    """Call PERMISSION NEW_NAME. Its groups keep it."""
+    sources.permissions.edit_section(permission, new_name)
+
+
+@permissions.command()
+@_permission
+@yes_option
+@pass_sources
+def delete(sources: Sources, permission: str, *, yes: bool) -> None:
+    """Remove PERMISSION, and take it from all groups."""
+    groups = sources.permissions.get_section_items(permission)
+    what = f"The permission {described(permission)} goes, from {count(len(groups), 'group')}"
+    click.echo(f"{what}: {some(groups)}" if groups else f"{what}.", err=True)
+    ask("Go on?", yes=yes)
+    sources.permissions.delete_section(permission)
+
+
+@permissions.command()
+@_permission
+@_groups
+@click.option(
+    "--unknown-groups", is_flag=True, help="Also to groups that are not there, or elsewhere."
+)
+@pass_sources
+def grant(
+    sources: Sources, permission: str, groups: tuple[str, ...], *, unknown_groups: bool
+) -> None:
+    """Give PERMISSION to each GROUP: to all, or to none where one has it already."""
+    unknown = set(groups) - sources.groups.get_many_section_items(groups).keys()
+    if unknown and not unknown_groups:
+        raise Failure(
+            f"There is no group of that name: {some(unknown)}. Whoever makes one would have the "
+            "permission. Make it first, or say --unknown-groups."
+        )
+    sources.permissions.include_items(permission, groups)
+
+
+@permissions.command()
+@_permission
+@_groups
+@pass_sources
+def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
+    """Take PERMISSION from each GROUP: from all, or from none where one does not have it."""
+    sources.permissions.exclude_items(permission, groups)

@@ -1,0 +1,111 @@
+"""What is to be imported, sorted and each named once, in a temporary file.
+
+So all of it has been read, and found to make sense, before anything is written; and however much it
+is, and in whatever order, it takes no more memory.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from repoze.what.plugins.redis.names import Name, encode_for_write
+
+from .output import Bar
+
+Entry = tuple[str, Name, Name | None]
+"""One of `KINDS`, the name of a section, and an item of it, or `None` for the section alone."""
+
+_ENTRIES_AT_A_TIME = 1000
+_SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA cache_size = -8192;
+    CREATE TABLE sections (kind, section, PRIMARY KEY (kind, section)) WITHOUT ROWID;
+    CREATE TABLE items (kind, section, item, PRIMARY KEY (kind, section, item)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something to import.
+
+    :param entries: what is in it. Reading it raises `Failure` where it makes no sense.
+    :param length: how long it is, where that is known, in whatever *position* counts.
+    :param position: returns how far it has been read.
+    """
+
+    entries: Iterator[Entry]
+    length: int | None
+    position: Callable[[], int]
+
+
+class Stage:
+    """Sections and items in a temporary file. Names are bytes, as the server has them."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def add(self, source: Input, bar: Bar) -> None:
+        """Add what is in *source*.
+
+        :raises SourceError: where a name can be none.
+        """
+        position = 0
+        while entries := list(islice(source.entries, _ENTRIES_AT_A_TIME)):
+            self._database.executemany(
+                "INSERT OR IGNORE INTO sections VALUES (?, ?)",
+                {(kind, encode_for_write(section)) for kind, section, _ in entries},
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO items VALUES (?, ?, ?)",
+                (
+                    (kind, encode_for_write(section), encode_for_write(item))
+                    for kind, section, item in entries
+                    if item is not None
+                ),
+            )
+            reached = source.position()
+            bar.update(reached - position)
+            position = reached
+
+    @property
+    def length(self) -> int:
+        """How many sections and items there are."""
+        (found,) = self._database.execute(
+            "SELECT (SELECT COUNT(*) FROM sections) + (SELECT COUNT(*) FROM items)"
+        ).fetchone()
+        return int(found)
+
+    def sections(self, kind: str) -> Iterator[tuple[bytes, int]]:
+        """Return the sections of a kind, each with the number of its items."""
+        yield from self._database.execute(
+            "SELECT section, (SELECT COUNT(*) FROM items WHERE items.kind = sections.kind "
+            "AND items.section = sections.section) FROM sections WHERE kind = ? ORDER BY section",
+            (kind,),
+        )
+
+    def items(self, kind: str, section: bytes, at_a_time: int) -> Iterator[list[bytes]]:
+        """Return the items of a section, so many at a time."""
+        found = self._database.execute(
+            "SELECT item FROM items WHERE kind = ? AND section = ? ORDER BY item", (kind, section)
+        )
+        while page := found.fetchmany(at_a_time):
+            yield [item for (item,) in page]
+
+    def has(self, kind: str, section: bytes, item: bytes) -> bool:
+        """Return whether a section has an item."""
+        found = self._database.execute(
+            "SELECT 1 FROM items WHERE kind = ? AND section = ? AND item = ?", (kind, section, item)
+        )
+        return found.fetchone() is not None
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Make an empty stage, and remove its file in the end."""
+    # The name is for a file that SQLite makes where temporary files go, and that nobody else sees.
+    with closing(sqlite3.connect("")) as database:
+        database.executescript(_SCHEMA)
+        yield Stage(database)

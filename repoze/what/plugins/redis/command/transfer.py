@@ -1,0 +1,269 @@
+"""The commands ``export ...`` and ``import ...``: the sources in other forms."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from importlib import import_module
+from io import SEEK_END
+from typing import IO, Any, TextIO, TypeVar
+
+import click
+
+from . import missing
+from .asking import yes_option
+from .exporting import Sections, new_file, sections_of
+from .failures import Failure
+from .importing import Importer
+from .ini_files import read_ini, write_ini
+from .json_files import read_json, write_json
+from .output import json_option, progress
+from .sources import Sources, pass_sources
+from .staging import Entry, Input, stage
+from .summaries import echo_summaries, refuse
+from .xml_files import read_xml, write_xml
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_merge = click.option(
+    "--merge", is_flag=True, help="Also where a group or permission there has others than here."
+)
+_sql_url = click.argument("database_url", metavar="DATABASE_URL")
+
+
+# Whether it can be opened is seen when it is, and told in one line.
+_file_type = click.Path()
+
+
+def _file_options(command: Command) -> Command:
+    for kind in ("permissions", "groups"):
+        option = click.option(
+            f"--{kind}", f"{kind}_file", type=_file_type, help=f"The file of the {kind}."
+        )
+        command = option(command)
+    return command
+
+
+# Exports
+
+
+@click.group()
+def export() -> None:
+    """Write the groups and permissions to files or tables."""
+
+
+@export.command("json")
+@click.argument("file", type=_file_type, default="-")
+@yes_option
+@pass_sources
+def export_json(sources: Sources, file: str, *, yes: bool) -> None:
+    """Write groups and permissions to FILE as JSON; without it, to the standard output."""
+    if file == "-":
+        write_json(sys.stdout, _read_sources(sources))
+        return
+    with new_file(file, yes=yes) as out:
+        write_json(out, _read_sources(sources))
+
+
+@export.command("ini")
+@_file_options
+@yes_option
+@pass_sources
+def export_ini(
+    sources: Sources, groups_file: str | None, permissions_file: str | None, *, yes: bool
+) -> None:
+    """Write ini files of repoze.what.plugins.ini: one of groups, one of permissions."""
+
+    def write(out: TextIO, _: str, sections: Sections) -> None:
+        write_ini(out, sections)
+
+    _export_files(sources, groups_file, permissions_file, write, yes=yes)
+
+
+@export.command("xml")
+@_file_options
+@yes_option
+@pass_sources
+def export_xml(
+    sources: Sources, groups_file: str | None, permissions_file: str | None, *, yes: bool
+) -> None:
+    """Write XML files of repoze.what.plugins.xml: one of groups, one of permissions."""
+    _export_files(sources, groups_file, permissions_file, write_xml, yes=yes)
+
+
+@export.command("sql")
+@_sql_url
+@_merge
+@click.option(
+    "--skip-unknown", is_flag=True, help="Leave out members who are no users there, and such."
+)
+@json_option
+@pass_sources
+def export_sql(
+    sources: Sources, database_url: str, *, merge: bool, skip_unknown: bool, as_json: bool
+) -> None:
+    """Add groups and permissions to the tables of a TurboGears quickstart.
+
+    What is there stays. All is written in one transaction, or nothing.
+    """
+    tables = _sql_tables()
+    with tables.connect(database_url) as connection:
+        summaries, notes = tables.complete_tables(connection, _read_sources(sources))
+        _refuse_conflicts(notes.conflicts, accepted=merge)
+        refuse(
+            notes.unknown,
+            "Add them to the application, or say --skip-unknown to leave them out.",
+            accepted=skip_unknown,
+        )
+    echo_summaries(summaries, as_json=as_json)
+
+
+def _read_sources(sources: Sources) -> Iterator[tuple[str, Sections]]:
+    for kind, adapter in sources.by_kind().items():
+        yield kind, sections_of(adapter, kind)
+
+
+def _export_files(
+    sources: Sources,
+    groups_file: str | None,
+    permissions_file: str | None,
+    write: Callable[[TextIO, str, Sections], None],
+    *,
+    yes: bool,
+) -> None:
+    for kind, file in _given(groups_file, permissions_file):
+        with new_file(file, yes=yes) as out:
+            write(out, kind, sections_of(sources.by_kind()[kind], kind))
+
+
+# Imports
+
+
+@click.group("import")
+def import_() -> None:
+    """Add groups and permissions from files or tables.
+
+    What is there stays. Everything is read and compared before anything is written, and an import
+    that was stopped can be run again.
+    """
+
+
+def _import_options(command: Command) -> Command:
+    dry_run = click.option("--dry-run", is_flag=True, help="Compare, and write nothing.")
+    return _merge(dry_run(json_option(command)))
+
+
+@import_.command("json")
+@click.argument("file", type=_file_type)
+@_import_options
+@pass_sources
+def import_json(sources: Sources, /, file: str, **options: bool) -> None:
+    """Add what is in FILE, which is JSON as `export json` writes it; - is the standard input."""
+    with click.open_file(file, "rb") as opened:
+        _import(sources, [_file_input(opened, read_json(opened))], **options)
+
+
+@import_.command("ini")
+@_file_options
+@_import_options
+@pass_sources
+def import_ini(
+    sources: Sources,
+    /,
+    groups_file: str | None,
+    permissions_file: str | None,
+    **options: bool,
+) -> None:
+    """Add what is in ini files of repoze.what.plugins.ini."""
+    _import_files(sources, groups_file, permissions_file, read_ini, **options)
+
+
+@import_.command("xml")
+@_file_options
+@_import_options
+@pass_sources
+def import_xml(
+    sources: Sources,
+    /,
+    groups_file: str | None,
+    permissions_file: str | None,
+    **options: bool,
+) -> None:
+    """Add what is in XML files of repoze.what.plugins.xml."""
+    _import_files(sources, groups_file, permissions_file, read_xml, **options)
+
+
+@import_.command("sql")
+@_sql_url
+@_import_options
+@pass_sources
+def import_sql(sources: Sources, /, database_url: str, **options: bool) -> None:
+    """Add what is in the tables of a TurboGears quickstart."""
+    tables = _sql_tables()
+    with tables.connect(database_url) as connection:
+        _import(sources, [tables.sql_input(connection)], **options)
+
+
+def _import(
+    sources: Sources, inputs: Iterable[Input], *, merge: bool, dry_run: bool, as_json: bool
+) -> None:
+    with stage() as staged:
+        for found in inputs:
+            with progress("reading", found.length) as bar:
+                staged.add(found, bar)
+        importer = Importer(staged, sources)
+        with progress("comparing", staged.length) as bar:
+            summaries = importer.compare(bar)
+        _refuse_conflicts(importer.conflicts, accepted=merge)
+        if not dry_run:
+            with progress("writing", staged.length) as bar:
+                importer.write(bar)
+    echo_summaries(summaries, as_json=as_json)
+
+
+def _import_files(
+    sources: Sources,
+    groups_file: str | None,
+    permissions_file: str | None,
+    read: Callable[[IO[bytes], str], Iterator[Entry]],
+    **options: bool,
+) -> None:
+    with ExitStack() as stack:
+        inputs = []
+        for kind, file in _given(groups_file, permissions_file):
+            opened = stack.enter_context(click.open_file(file, "rb"))
+            inputs.append(_file_input(opened, read(opened, kind)))
+        _import(sources, inputs, **options)
+
+
+def _file_input(file: IO[bytes], entries: Iterator[Entry]) -> Input:
+    if not file.seekable():
+        return Input(entries, None, lambda: 0)
+    length = file.seek(0, SEEK_END)
+    file.seek(0)
+    return Input(entries, length, file.tell)
+
+
+# Both
+
+
+def _given(groups_file: str | None, permissions_file: str | None) -> list[tuple[str, str]]:
+    files = (("groups", groups_file), ("permissions", permissions_file))
+    given = [(kind, file) for kind, file in files if file is not None]
+    if not given:
+        raise click.UsageError("Say --groups FILE, --permissions FILE, or both.")
+    return given
+
+
+def _refuse_conflicts(conflicts: list[str], *, accepted: bool) -> None:
+    refuse(
+        conflicts,
+        "Look whose that is, or say --merge to let it stay and add what is to come.",
+        accepted=accepted,
+    )
+
+
+def _sql_tables() -> Any:
+    try:
+        return import_module(".sql_tables", __package__)
+    except ModuleNotFoundError as error:
+        raise Failure(missing(error)) from error

@@ -1,0 +1,121 @@
+"""The command ``watch``: changes as they happen."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple
+
+import click
+
+from repoze.what.plugins.redis.adapters import RedisAdapter
+from repoze.what.plugins.redis.names import described
+
+from .notifications import Notifications
+from .output import echo_json, json_option
+from .sources import Sources, pass_sources
+
+_SECTION_OF = {"groups": "group", "permissions": "permission"}
+
+
+class Change(NamedTuple):
+    """What happened to a section, or to an item of it."""
+
+    source: str
+    section: str
+    change: str
+    """``created`` or ``deleted``, for the section; ``added`` or ``removed``, for the item."""
+    item: str | None = None
+
+
+class Snapshot:
+    """What a source had in it when it was last looked at."""
+
+    def __init__(self, kind: str, adapter: RedisAdapter) -> None:
+        self._kind = kind
+        self._adapter = adapter
+        self._sections = adapter.get_all_sections()
+
+    def look_at_all(self) -> Iterator[Change]:
+        """Look at the source again, and return what has changed."""
+        now = self._adapter.get_all_sections()
+        return self._changes({name: now.get(name) for name in {*now, *self._sections}})
+
+    def look_at(self, sections: set[str | None]) -> Iterator[Change]:
+        """Look at some sections again, and return what has changed.
+
+        :param sections: their names; `None` is for those that are new or gone.
+        """
+        names = {name for name in sections if name is not None}
+        if None in sections:
+            names |= self._adapter.get_section_names() ^ self._sections.keys()
+        now = self._adapter.get_many_section_items(names)
+        return self._changes({name: now.get(name) for name in names})
+
+    def _changes(self, now: Mapping[str, set[str] | None]) -> Iterator[Change]:
+        for section, items in sorted(now.items()):
+            before = self._sections.pop(section, None)
+            if items is not None:
+                self._sections[section] = items
+                if before is None:
+                    yield Change(self._kind, section, "created")
+            for item in sorted((items or set()) - (before or set())):
+                yield Change(self._kind, section, "added", item)
+            for item in sorted((before or set()) - (items or set())):
+                yield Change(self._kind, section, "removed", item)
+            if items is None and before is not None:
+                yield Change(self._kind, section, "deleted")
+
+
+@click.command()
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Compare all of it every so many seconds, and need no notifications.",
+)
+@json_option
+@pass_sources
+def watch(sources: Sources, every: float | None, *, as_json: bool) -> None:
+    """Print what is changed in the groups and permissions, as it happens, until Ctrl-C.
+
+    The server has to announce changes: notify-keyspace-events of its configuration has the flags K,
+    s and g, or K and A.
+    """
+    adapters = sources.by_kind()
+    with suppress(KeyboardInterrupt):
+        changes = _announced(adapters) if every is None else _compared(adapters, every)
+        for change in changes:
+            _echo(change, as_json=as_json)
+
+
+def _announced(adapters: Mapping[str, RedisAdapter]) -> Iterator[Change]:
+    # First, so that nothing is missed.
+    notifications = Notifications(adapters)
+    snapshots = _snapshots(adapters)
+    for written in notifications:
+        for kind, sections in written.items():
+            yield from snapshots[kind].look_at(sections)
+
+
+def _compared(adapters: Mapping[str, RedisAdapter], seconds: float) -> Iterator[Change]:
+    snapshots = _snapshots(adapters)
+    while True:
+        time.sleep(seconds)
+        for snapshot in snapshots.values():
+            yield from snapshot.look_at_all()
+
+
+def _snapshots(adapters: Mapping[str, RedisAdapter]) -> dict[str, Snapshot]:
+    snapshots = {kind: Snapshot(kind, adapter) for kind, adapter in adapters.items()}
+    click.echo("Watching. Ctrl-C ends it.", err=True)
+    return snapshots
+
+
+def _echo(change: Change, *, as_json: bool) -> None:
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    if as_json:
+        echo_json({"time": now, **change._asdict()})
+        return
+    what = change.change if change.item is None else f"{described(change.item)} {change.change}"
+    click.echo(f"{now} {_SECTION_OF[change.source]} {described(change.section)}: {what}")

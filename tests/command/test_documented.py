@@ -1,0 +1,191 @@
+"""The examples of the manual's page about the command line, run as they stand there."""
+
+import io
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from doctest import ELLIPSIS, OutputChecker
+from pathlib import Path
+
+import click.testing
+import pytest
+from sqlalchemy import create_engine, text
+
+from repoze.what.plugins.redis.command.program import program
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.rst"
+BLOCK = re.compile(r"^\.\. code-block:: console\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
+QUICKSTART = """
+CREATE TABLE tg_user (user_id INTEGER PRIMARY KEY, user_name VARCHAR(16) UNIQUE);
+CREATE TABLE tg_group (group_id INTEGER PRIMARY KEY, group_name VARCHAR(16) UNIQUE);
+CREATE TABLE tg_permission (permission_id INTEGER PRIMARY KEY, permission_name VARCHAR(63));
+CREATE TABLE tg_user_group (user_id INTEGER, group_id INTEGER);
+CREATE TABLE tg_group_permission (group_id INTEGER, permission_id INTEGER);
+INSERT INTO tg_user VALUES (1, 'alice'), (2, 'bob');
+INSERT INTO tg_group VALUES (1, 'managers');
+INSERT INTO tg_permission VALUES (1, 'manage');
+INSERT INTO tg_user_group VALUES (1, 1), (2, 1);
+INSERT INTO tg_group_permission VALUES (1, 1);
+"""
+
+
+class Keyboard(io.BytesIO):
+    """Somebody at a terminal who types something."""
+
+    def isatty(self):
+        return True
+
+
+class Shell:
+    """What runs the commands of the page, and shows what a terminal would."""
+
+    def __init__(self, server, query, environment):
+        self._server = server
+        self._query = query
+        self._environment = environment
+        self._status = 0
+        self._watching = None
+
+    def run(self, command, shown):
+        """Return what *command* prints; *shown* is what it should, with what somebody types."""
+        name, *words = shlex.split(command)
+        return getattr(self, f"_{name.replace('-', '_')}")(words, shown)
+
+    @property
+    def is_watching(self):
+        return self._watching is not None
+
+    def watch(self):
+        """Start to watch, and return what is printed first."""
+        self._watching = subprocess.Popen(
+            [sys.executable, "-m", "repoze.what.plugins.redis.command", "watch"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._too_late = threading.Timer(60, self._watching.kill)
+        self._too_late.start()
+        return self._watching.stderr.readline()
+
+    def watched(self):
+        """Return the next change that is printed."""
+        return self._watching.stdout.readline()
+
+    def stop_watching(self):
+        """Press Ctrl-C, and return the exit status."""
+        process, self._watching = self._watching, None
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        self._too_late.cancel()
+        return process.returncode
+
+    def _address(self, text):
+        return text.replace("localhost:6379", f"127.0.0.1:{self._server.port}")
+
+    def _export(self, words, _):
+        name, _, value = words[0].partition("=")
+        query = "" if "?" in value else self._query
+        self._environment.setenv(name, self._address(value) + query)
+        return ""
+
+    def _repoze_what_redis(self, words, shown):
+        typed = Keyboard("".join(re.findall(r"\[y/N\]: (.*\n)", shown)).encode())
+        result = click.testing.CliRunner().invoke(
+            program, list(map(self._address, words)), input=typed
+        )
+        self._status = result.exit_code
+        return result.output.replace(f"127.0.0.1:{self._server.port}", "localhost:6379")
+
+    def _echo(self, words, _):
+        assert words == ["$?"]
+        return f"{self._status}\n"
+
+    def _cat(self, words, _):
+        return Path(words[0]).read_text()
+
+    def _redis_cli(self, words, _):
+        reply = self._server.client().execute_command(*words)
+        if isinstance(reply, int) and not isinstance(reply, bool):
+            return f"(integer) {reply}\n"
+        assert reply in {True, b"OK"}
+        return "OK\n"
+
+
+def examples():
+    """Return the commands of each block, each with what is printed."""
+    for block in BLOCK.findall(PAGE.read_text()):
+        lines = [line[4:] for line in block.rstrip().split("\n")]
+        found = []
+        for line in lines:
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(f"{line}\n")
+        yield [(command, "".join(shown)) for command, shown in found]
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/data.db")
+    with engine.begin() as connection:
+        for statement in QUICKSTART.strip().split("\n"):
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def announcing_nothing(server):
+    yield
+    server.client().config_set("notify-keyspace-events", "")
+
+
+@pytest.fixture
+def shell(server, query, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shell = Shell(server, query, monkeypatch)
+    yield shell
+    if shell.is_watching:
+        shell.stop_watching()
+
+
+@pytest.mark.usefixtures("quickstart", "announcing_nothing")
+def test_page(shell):
+    blocks = list(examples())
+    assert sum(map(len, blocks)) > 50
+    watched = ""
+    for block in blocks:
+        for command, shown in block:
+            if command == "repoze-what-redis watch" and "Watching" in shown:
+                watched = shown.removeprefix(shell.watch())
+                break
+            printed = shell.run(command, shown)
+            assert OutputChecker().check_output(shown, printed, ELLIPSIS), (
+                f"$ {command}\n{shown}--- is\n{printed}"
+            )
+            if shell.is_watching:
+                # People do not type so fast that one change undoes another before it is seen.
+                first, _, watched = watched.partition("\n")
+                assert TIME.sub("", shell.watched()) == TIME.sub("", f"{first}\n")
+                if not watched:
+                    assert shell.stop_watching() == 0
+    assert not shell.is_watching
+    assert os.environ["REPOZE_WHAT_REDIS_URL"].endswith("namespace=newspaper&db=0")
+
+
+def test_every_command_is_on_the_page():
+    page = PAGE.read_text()
+
+    def commands(group, before):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from commands(command, [*before, name])
+            else:
+                yield " ".join([*before, name])
+
+    for command in commands(program, []):
+        assert command in page or f"``{command.rpartition(' ')[2]}`" in page, command

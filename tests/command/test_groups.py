@@ -1,0 +1,313 @@
+"""The commands ``groups ...``."""
+
+import io
+import json
+
+import pytest
+
+from repoze.what.adapters import SourceUnavailable
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+
+pytestmark = pytest.mark.usefixtures("url")
+
+
+class Keyboard(io.BytesIO):
+    """Somebody at a terminal who types something."""
+
+    def isatty(self):
+        return True
+
+
+def test_list(done, staff):
+    assert done("groups", "list") == "editors\ninterns\nwriters\n"
+    assert json.loads(done("groups", "list", "--json")) == ["editors", "interns", "writers"]
+
+
+def test_list_of_nothing(done):
+    assert done("groups", "list") == ""
+    assert done("groups", "list", "--json") == "[]\n"
+
+
+def test_show(done, staff):
+    assert done("groups", "show", "editors") == (
+        "members:\n  ben\n  rosa\npermissions:\n  publish\n  write\n"
+    )
+    assert done("groups", "show", "interns") == "members:\n  (none)\npermissions:\n  (none)\n"
+    assert json.loads(done("groups", "show", "editors", "--json")) == {
+        "group": "editors",
+        "members": ["ben", "rosa"],
+        "permissions": ["publish", "write"],
+    }
+
+
+def test_show_no_group(refused):
+    assert refused("groups", "show", "ghosts").startswith(
+        "Error: There is no section 'ghosts' (Redis "
+    )
+
+
+def test_create(done, groups):
+    assert done("groups", "create", "editors") == ""
+    assert groups.get_all_sections() == {"editors": set()}
+
+
+def test_create_again(refused, staff):
+    assert "There is a section 'editors' already" in refused("groups", "create", "editors")
+
+
+def test_create_under_a_name_with_permissions(refused, done, staff, groups, permissions):
+    permissions.include_items("sell", ["ghosts"])
+    permissions.include_items("publish", ["ghosts"])
+    assert refused("groups", "create", "ghosts") == (
+        "Error: 'ghosts' is no group, but it still has permissions: 'publish', 'sell'. Its members "
+        "would have them at once. Revoke them first, or say --inherit.\n"
+    )
+    assert "ghosts" not in groups.get_all_sections()
+    assert done("groups", "create", "ghosts", "--inherit") == ""
+    assert "ghosts" in groups.get_all_sections()
+
+
+def test_add_and_remove(done, staff, groups):
+    assert done("groups", "add", "interns", "kim", "7") == ""
+    assert groups.get_section_items("interns") == {"kim", "7"}
+    assert done("groups", "remove", "interns", "kim", "7") == ""
+    assert groups.get_section_items("interns") == set()
+
+
+def test_add_and_remove_all_or_none(refused, staff, groups):
+    assert "already" in refused("groups", "add", "editors", "kim", "rosa")
+    assert "does not have 'kim'" in refused("groups", "remove", "editors", "kim", "rosa")
+    assert groups.get_section_items("editors") == {"rosa", "ben"}
+
+
+def test_rename(done, staff, groups, permissions):
+    assert done("groups", "rename", "editors", "redaction") == (
+        "Permissions that go along: 'publish', 'write'\n"
+    )
+    assert groups.get_all_sections().keys() == {"redaction", "interns", "writers"}
+    assert permissions.find_sections("redaction") == {"publish", "write"}
+    assert permissions.find_sections("editors") == set()
+
+
+def test_rename_without_permissions(done, staff, groups):
+    assert done("groups", "rename", "interns", "trainees") == ""
+    assert done("groups", "rename", "trainees", "interns", "--leave-permissions") == ""
+
+
+def test_rename_and_leave_permissions(done, staff, groups, permissions):
+    assert done("groups", "rename", "editors", "redaction", "--leave-permissions") == (
+        "Permissions of whoever is called 'editors' next: 'publish', 'write'\n"
+    )
+    assert permissions.find_sections("redaction") == set()
+    assert permissions.find_sections("editors") == {"publish", "write"}
+
+
+def test_rename_to_a_name_with_permissions(refused, staff, groups, permissions):
+    permissions.include_items("sell", ["redaction"])
+    assert refused("groups", "rename", "editors", "redaction") == (
+        "Error: 'redaction' is no group, but it still has permissions: 'sell'. Its members would "
+        "have them at once. Revoke them first, or choose another name.\n"
+    )
+    assert groups.get_section_items("editors") == {"rosa", "ben"}
+    assert permissions.find_sections("editors") == {"publish", "write"}
+
+
+def test_rename_to_a_group_that_is_there(refused, staff, groups):
+    for name in ("writers", "editors"):
+        assert refused("groups", "rename", "editors", name) == (
+            f"Error: There is a group '{name}' already.\n"
+        )
+
+
+def test_rename_of_no_group(refused, staff):
+    assert refused("groups", "rename", "ghosts", "writers") == (
+        "Error: There is no group 'ghosts'.\n"
+    )
+
+
+WAITING = "'editors' -> 'redaction' (being renamed)"
+AGAIN = f'Run it again: until then its permissions may be kept for "{WAITING}".'
+STEPS = [
+    (RedisPermissionAdapter, "rename_item", 1),
+    (RedisGroupAdapter, "edit_section", 1),
+    (RedisPermissionAdapter, "rename_item", 2),
+]
+
+
+def interrupt(monkeypatch, step, error, *, is_done):
+    """Have a step of `STEPS` raise *error* before it is done, or after."""
+    adapter_class, name, number = step
+    operation = getattr(adapter_class, name)
+    calls = []
+
+    def interrupted(adapter, *arguments):
+        calls.append(arguments)
+        if len(calls) != number:
+            return operation(adapter, *arguments)
+        if is_done:
+            operation(adapter, *arguments)
+        raise error
+
+    monkeypatch.setattr(adapter_class, name, interrupted)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=["keep", "rename", "hand on"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", [SourceUnavailable("The server is gone."), KeyboardInterrupt()])
+def test_rename_that_is_interrupted(
+    run, done, *, staff, groups, permissions, monkeypatch, step, is_done, error
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, step, error, is_done=is_done)
+        result = run("groups", "rename", "editors", "redaction")
+    there = groups.get_all_sections()
+    # No right is left where a group could yet be made, and nobody has any that was not theirs.
+    having = set().union(*permissions.get_all_sections().values())
+    assert having <= {*there, WAITING}
+    assert permissions.find_sections("writers") == {"write"}
+    assert permissions.find_sections("interns") == set()
+    if isinstance(error, SourceUnavailable):
+        assert (result.exit_code, result.stderr) == (2, f"Error: The server is gone. {AGAIN}\n")
+    else:
+        assert (result.exit_code, result.stderr) == (130, f"\n{AGAIN}\nInterrupted.\n")
+    if step == STEPS[-1] and is_done:
+        # That was the last one.
+        assert (
+            "There is no group 'editors'" in run("groups", "rename", "editors", "redaction").stderr
+        )
+    else:
+        assert done("groups", "rename", "editors", "redaction") == (
+            "Permissions that go along: 'publish', 'write'\n"
+        )
+    assert groups.get_all_sections() == {
+        "redaction": {"rosa", "ben"},
+        "writers": {"rosa"},
+        "interns": set(),
+    }
+    assert permissions.get_all_sections() == {
+        "publish": {"redaction"},
+        "write": {"redaction", "writers"},
+        "sell": set(),
+    }
+
+
+def test_rename_where_somebody_waits_for_the_permissions(refused, staff, groups, permissions):
+    groups.create_section(WAITING)
+    assert refused("groups", "rename", "editors", "redaction") == (
+        f'Error: There is a group "{WAITING}" already.\n'
+    )
+    assert permissions.find_sections("editors") == {"publish", "write"}
+
+
+@pytest.mark.parametrize(
+    "command", [("rename", "editors", "redaction"), ("delete", "editors", "--yes")]
+)
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_grant_while_a_name_is_given_up(
+    run, *, staff, permissions, monkeypatch, command, is_made_anew
+):
+    """The permission is told; whoever makes a group of that name knowingly is not in the way."""
+    name = {"rename": "edit_section", "delete": "delete_section"}[command[0]]
+    operation = getattr(RedisGroupAdapter, name)
+
+    def operate(adapter, *arguments):
+        permissions.include_items("sell", ["editors"])
+        operation(adapter, *arguments)
+        if is_made_anew:
+            adapter.create_section("editors")
+
+    monkeypatch.setattr(RedisGroupAdapter, name, operate)
+    result = run("groups", *command)
+    assert result.exit_code == (0 if is_made_anew else 2)
+    told = (
+        "Error: That is done, but meanwhile somebody granted 'sell' to 'editors'. Revoke it, or "
+        "the next group of that name will have it.\n"
+    )
+    assert result.stderr.endswith(told) != is_made_anew
+
+
+def test_delete(run, staff, groups, permissions):
+    result = run("groups", "delete", "editors", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == (
+        "The group 'editors' goes, with 2 members: 'ben', 'rosa'\n"
+        "Permissions that are revoked first: 'publish', 'write'\n"
+    )
+    assert groups.get_all_sections().keys() == {"interns", "writers"}
+    assert permissions.find_sections("editors") == set()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [(RedisPermissionAdapter, "remove_item", 1), (RedisGroupAdapter, "delete_section", 1)],
+    ids=["revoke", "delete"],
+)
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", [SourceUnavailable("The server is gone."), KeyboardInterrupt()])
+def test_delete_that_is_interrupted(
+    run, *, staff, groups, permissions, monkeypatch, step, is_done, error
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, step, error, is_done=is_done)
+        result = run("groups", "delete", "editors", "--yes")
+    assert result.exit_code == (2 if isinstance(error, SourceUnavailable) else 130)
+    having = set().union(*permissions.get_all_sections().values())
+    assert having <= groups.get_all_sections().keys()
+    run("groups", "delete", "editors", "--yes")
+    assert groups.get_all_sections() == {"writers": {"rosa"}, "interns": set()}
+    assert permissions.get_all_sections() == {"publish": set(), "write": {"writers"}, "sell": set()}
+
+
+def test_delete_with_nothing(run, staff, groups):
+    result = run("groups", "delete", "interns", "--yes")
+    assert (result.exit_code, result.stderr) == (0, "The group 'interns' goes, with 0 members.\n")
+    assert "interns" not in groups.get_all_sections()
+
+
+def test_delete_with_many_members(run, groups):
+    groups.create_section("everybody")
+    groups.include_items("everybody", [f"user-{number}" for number in range(1205)])
+    assert run("groups", "delete", "everybody", "--yes").stderr == (
+        "The group 'everybody' goes, with 1,205 members: "
+        "'user-0', 'user-1', 'user-10', 'user-100', 'user-1000', 1,200 more\n"
+    )
+
+
+def test_delete_and_leave_permissions(run, staff, permissions):
+    result = run("groups", "delete", "writers", "--yes", "--leave-permissions")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "The group 'writers' goes, with 1 member: 'rosa'\n"
+        "Permissions of whoever is called 'writers' next: 'write'\n",
+    )
+    assert permissions.find_sections("writers") == {"write"}
+
+
+def test_delete_with_nobody_to_ask(run, staff, groups, permissions):
+    result = run("groups", "delete", "editors")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(
+        "Error: Nothing was done: there is nobody to ask. Say --yes if you want it.\n"
+    )
+    assert "editors" in groups.get_all_sections()
+    assert permissions.find_sections("editors") == {"publish", "write"}
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("n\n", 2)])
+def test_delete_asks(run, staff, groups, typed, status):
+    result = run("groups", "delete", "editors", stdin=Keyboard(typed.encode()))
+    assert result.exit_code == status
+    assert "Go on? [y/N]" in result.stderr
+    assert ("Nothing was done." in result.stderr) == (status == 2)
+    assert ("editors" in groups.get_all_sections()) == (status == 2)
+
+
+def test_delete_of_no_group(refused, staff, permissions):
+    permissions.include_items("sell", ["ghosts"])
+    assert "There is no section 'ghosts'" in refused("groups", "delete", "ghosts", "--yes")
+    assert permissions.find_sections("ghosts") == {"sell"}
+
+
+def test_name_that_begins_with_a_dash(done, groups):
+    done("groups", "create", "--", "--yes")
+    assert groups.get_all_sections() == {"--yes": set()}

@@ -1,0 +1,281 @@
+"""The command ``watch``."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import redis
+import servers
+
+from repoze.what.plugins.redis.command import notifications
+from repoze.what.plugins.redis.command.program import program
+
+TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
+EVERY = ("--every", "0.1")
+
+
+@pytest.fixture
+def address(server):
+    return f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def announcing(server):
+    """A server that announces changes, until the test is over."""
+    server.client().config_set("notify-keyspace-events", "Ksg")
+    yield server
+    server.client().config_set("notify-keyspace-events", "")
+
+
+@pytest.fixture
+def watch(url, monkeypatch):
+    """Return what watches in this process while something is done.
+
+    It returns the status, the first so many *lines* that were printed, and what was said besides.
+    """
+
+    def watch(do, lines, *options):
+        printed = []
+        with ExitStack() as stack:
+            ends = {}
+            for name in ("stdout", "stderr"):
+                reader, writer = os.pipe()
+                ends[name] = stack.enter_context(os.fdopen(reader))
+                stream = stack.enter_context(os.fdopen(writer, "w"))
+                monkeypatch.setattr(sys, name, stream)
+
+            def act():
+                if ends["stderr"].readline() == "Watching. Ctrl-C ends it.\n":
+                    do()
+                    printed.extend(ends["stdout"].readline() for _ in range(lines))
+                    if lines:
+                        os.kill(os.getpid(), signal.SIGINT)
+
+            thread = threading.Thread(target=act)
+            thread.start()
+            # What is missing then is never going to come.
+            too_late = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))
+            too_late.start()
+            with pytest.raises(SystemExit) as ended:
+                program.main(["watch", *options])
+            too_late.cancel()
+            # Where nothing is to come any more, nobody waits for it.
+            sys.stdout.close()
+            sys.stderr.close()
+            thread.join()
+            said = ends["stderr"].read()
+            monkeypatch.undo()
+        return ended.value.code, printed, said
+
+    return watch
+
+
+def changes(printed):
+    assert all(TIME.match(line) for line in printed)
+    return [TIME.sub("", line).rstrip("\n") for line in printed]
+
+
+@pytest.mark.usefixtures("announcing", "staff")
+@pytest.mark.parametrize("options", [(), EVERY], ids=["announced", "compared"])
+def test_changes(watch, groups, permissions, options):
+    def do():
+        groups.create_section("sellers")
+        groups.include_items("editors", ["kim", "mina"])
+        groups.exclude_items("writers", ["rosa"])
+        groups.delete_section("interns")
+        permissions.include_items("sell", ["sellers"])
+        permissions.edit_section("publish", "print")
+
+    status, printed, said = watch(do, 10, *options)
+    assert (status, said) == (0, "")
+    assert sorted(changes(printed)) == sorted(
+        [
+            "group 'sellers': created",
+            "group 'editors': 'kim' added",
+            "group 'editors': 'mina' added",
+            "group 'writers': 'rosa' removed",
+            "group 'interns': deleted",
+            "permission 'sell': 'sellers' added",
+            "permission 'print': created",
+            "permission 'print': 'editors' added",
+            "permission 'publish': 'editors' removed",
+            "permission 'publish': deleted",
+        ]
+    )
+
+
+def test_names_that_are_strange(announcing, watch, groups):
+    def do():
+        groups.create_section("\x1b[31m")
+        groups.include_items("\x1b[31m", ["\udcff"])
+
+    status, printed, _ = watch(do, 2)
+    assert (status, changes(printed)) == (
+        0,
+        [r"group '\x1b[31m': created", r"group '\x1b[31m': '\udcff' added"],
+    )
+
+
+def test_as_json(announcing, watch, staff, groups):
+    status, printed, _ = watch(lambda: groups.include_items("interns", ["kim"]), 1, "--json")
+    (change,) = map(json.loads, printed)
+    assert abs(datetime.fromisoformat(change.pop("time")).timestamp() - time.time()) < 120
+    assert change == {
+        "source": "groups",
+        "section": "interns",
+        "change": "added",
+        "item": "kim",
+    }
+    assert status == 0
+
+
+def test_only_what_lies_there(announcing, watch, staff, groups, address):
+    """Other keys of the server change, too."""
+
+    def do():
+        other = redis.Redis.from_url(address, db=7)
+        other.sadd("editors", "mallory")
+        redis.Redis.from_url(address, db=1).set("{tests}:groups:remark", "what is this?")
+        redis.Redis.from_url(address, db=1).set("remark", "what is this?")
+        groups.create_section("sellers")
+
+    status, printed, _ = watch(do, 1)
+    assert (status, changes(printed)) == (0, ["group 'sellers': created"])
+
+
+def test_a_silent_server_is_asked(announcing, watch, groups, monkeypatch):
+    monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 0.2)
+
+    def do():
+        time.sleep(1)
+        groups.create_section("sellers")
+
+    status, printed, _ = watch(do, 1)
+    assert (status, changes(printed)) == (0, ["group 'sellers': created"])
+
+
+def test_server_that_falls_silent(executable, query, watch, monkeypatch):
+    monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 0.5)
+    server = servers.RedisServer(executable, "--notify-keyspace-events", "KA")
+    monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", f"redis://127.0.0.1:{server.port}{query}")
+    status, _, said = watch(server.freeze, 0)
+    server.thaw()
+    server.stop()
+    assert status == 2
+    assert said.startswith("Error: watch(): Redis at ")
+    assert "did not answer in time" in said
+
+
+def test_server_that_goes(executable, query, watch, monkeypatch):
+    server = servers.RedisServer(executable, "--notify-keyspace-events", "KA")
+    monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", f"redis://127.0.0.1:{server.port}{query}")
+    status, _, said = watch(server.kill, 0)
+    server.stop()
+    assert status == 2
+    assert said.startswith("Error: watch(): Redis at ")
+
+
+def test_server_that_announces_nothing(refused, server, url):
+    line = refused("watch")
+    assert line == (
+        "Error: The server does not announce changes. Have it do so, with redis-cli CONFIG SET "
+        "notify-keyspace-events Kgs; or have the sources compared from time to time: "
+        "watch --every 5\n"
+    )
+
+
+@pytest.mark.parametrize(("flags", "wanted"), [("KEx", "EKgsx"), ("EA", "AEKgs"), ("Kg", "Kgs")])
+def test_server_that_announces_something_else(refused, announcing, url, flags, wanted):
+    announcing.client().config_set("notify-keyspace-events", flags)
+    assert f"CONFIG SET notify-keyspace-events {wanted};" in refused("watch")
+
+
+def test_user_who_may_not_look_at_the_configuration(announcing, watch, url, monkeypatch):
+    client = announcing.client()
+    client.acl_setuser(
+        "watcher",
+        enabled=True,
+        nopass=True,
+        keys="*",
+        channels="*",
+        commands=["+@all", "-config"],
+    )
+    monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", url.replace("//", "//watcher@"))
+    database = redis.Redis.from_url(url.partition("?")[0], db=1)
+    if "namespace" in url:
+        key = "{tests}:groups:sections"
+    try:
+        status, printed, _ = watch(
+            lambda: database.sadd(key if "namespace" in url else "sellers", "sellers"), 1
+        )
+    finally:
+        client.acl_deluser("watcher")
+    assert status == 0
+    assert changes(printed) == ["group 'sellers': created"]
+
+
+def test_user_who_may_not_listen(announcing, refused, url):
+    client = announcing.client()
+    client.acl_setuser(
+        "deaf", enabled=True, nopass=True, keys="*", commands=["+@all", "-psubscribe"]
+    )
+    try:
+        line = refused("--url", url.replace("//", "//deaf@"), "watch")
+    finally:
+        client.acl_deluser("deaf")
+    assert "Permit the command and the key to the client's user in the server's ACL." in line
+
+
+def test_no_server(refused):
+    for options in ((), EVERY):
+        assert "cannot be reached" in refused("--url", "redis://127.0.0.1:1", "watch", *options)
+
+
+class TestProcess:
+    """What a process is that watches."""
+
+    @pytest.fixture
+    def query(self):
+        return "?namespace=tests"
+
+    @pytest.fixture
+    def process(self, announcing, url):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "repoze.what.plugins.redis.command", "watch"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr.readline() == "Watching. Ctrl-C ends it.\n"
+        too_late = threading.Timer(60, process.kill)
+        too_late.start()
+        yield process
+        too_late.cancel()
+        process.kill()
+        process.communicate()
+
+    def test_ctrl_c(self, process, groups):
+        groups.create_section("sellers")
+        assert changes([process.stdout.readline()]) == ["group 'sellers': created"]
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells it here")
+    def test_it_does_next_to_nothing(self, process):
+        def seconds():
+            times = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+            return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+        before = seconds()
+        time.sleep(2)
+        assert seconds() - before < 0.2
