@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import authentication
 import pytest
 import webtest
 import wsgi_site
@@ -41,3 +42,7 @@ def test_restriction_in_an_ini_file(groups, permissions):
     browser.get("/", extra_environ={"REMOTE_USER": "rosa"}, status=200)
     browser.get("/", extra_environ={"REMOTE_USER": "ben"}, status=401)
     browser.get("/", status=401)
+
+
+def test_identity_without_a_password_is_left_to_others():
+    assert authentication.Passwords().authenticate({}, {"tokens": "of a cookie"}) is None

@@ -25,6 +25,9 @@ def is_password_of(user, password):
 @implementer(IAuthenticator)
 class Passwords:
     def authenticate(self, environ, identity):
+        if "login" not in identity:
+            # It is of another identifier: a cookie's, for example.
+            return None
         user = identity["login"]
         return user if is_password_of(user, identity["password"]) else None
 
