@@ -186,7 +186,12 @@ def test_nobody_reads_the_answer(server, arguments):
     server.client(db=1).sadd("editors", "rosa", "")
     with subprocess.Popen(
         [sys.executable, "-m", "repoze.what.plugins.redis.command", *arguments],
-        env={**os.environ, "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}"},
+        env={
+            **os.environ,
+            "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
+            # Empty, it is not set: what is printed is kept back until there is more of it.
+            "PYTHONUNBUFFERED": "",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

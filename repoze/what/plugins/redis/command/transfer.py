@@ -59,6 +59,8 @@ def export_json(sources: Sources, file: str, *, yes: bool) -> None:
     """Write groups and permissions to FILE as JSON; without it, to the standard output."""
     if file == "-":
         write_json(sys.stdout, _read_sources(sources))
+        # Later, nobody would be told that it cannot be written.
+        sys.stdout.flush()
         return
     with new_file(file, yes=yes) as out:
         write_json(out, _read_sources(sources))
