@@ -1,3 +1,5 @@
+import signal
+
 import fakeredis
 import pytest
 import redis
@@ -12,6 +14,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--thorough", action="store_true", help="run the long tests to the length of their figures"
     )
+
+
+def pytest_configure():
+    # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header():

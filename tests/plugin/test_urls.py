@@ -222,7 +222,7 @@ class TestSentinel:
             assert (settings["username"], settings["password"]) == ("watch", "s3cret-2")
             assert (settings["socket_connect_timeout"], settings["socket_timeout"]) == (1, 9)
             assert settings["client_name"] is None
-            assert settings["retry"]._retries == 0
+            assert of_sentinel.make_connection().retry._retries == 0
             assert issubclass(of_sentinel.connection_class, redis.SSLConnection) is is_encrypted
 
     def test_any_replica(self):

@@ -9,7 +9,7 @@ import redis
 from redis.cluster import ClusterNode
 from redis.connection import ConnectionPool
 
-from .connection import Database, Exchange, client_of_database
+from .connection import Database, Exchange, Opened, client_of_database
 from .failures import code_word, is_lost_connection, is_reply
 
 Answer = TypeVar("Answer")
@@ -50,8 +50,17 @@ class ClusterDatabase(Database):
         return f"Redis Cluster at {host}:{port}, slot {self._slot}"
 
     @property
-    def _pool(self) -> ConnectionPool:
-        return self._pool_at(self._node)
+    def _opened(self) -> Opened:
+        return Opened(self._client_at(self._node), None, self._process)
+
+    def close(self) -> None:
+        """Close all connections, whatever node they are to. The next question opens anew.
+
+        A question that another thread is asking goes on, and its connection is closed afterwards.
+        """
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            Opened(client, None, self._process).close()
 
     def _pool_at(self, address: Address) -> ConnectionPool:
         return self._client_at(address).connection_pool

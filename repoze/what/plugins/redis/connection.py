@@ -2,21 +2,23 @@
 
 import os
 from collections.abc import Callable, Sequence
+from copy import copy
 from enum import Enum
 from functools import partial
 from inspect import Parameter, signature
 from math import inf
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 from redis.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool
-from redis.sentinel import SentinelConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from repoze.what.adapters import AdapterError, SourceError
 
 from .failures import Task, code_word, is_lost_connection, is_reply, source_error, without_secrets
 from .names import described
+from .primary import Confirmation, PrimaryWatch
 from .scripts import Script
 
 try:
@@ -54,11 +56,15 @@ _BEFORE_MAINTENANCE = {
     "orig_socket_timeout": "socket_timeout",
     "orig_socket_connect_timeout": "socket_connect_timeout",
 }
+# Seconds from one time that Sentinels are asked where the primary is to the next.
+WATCH_EVERY = 1.0
 # Redis resets a connection that announces more.
 MOST_ARGUMENTS = 1024 * 1024
 # Up to redis-py 5.2 a pool wants to know; since then it warns of being told.
 _NAME = signature(ConnectionPool.get_connection).parameters.get("command_name")
 _COMMAND_NAME = ("",) if _NAME is not None and _NAME.default is Parameter.empty else ()
+# In redis-py 5.0 a `BlockingConnectionPool` knows no difference, and closes those in use, too.
+_SETTINGS_OF_DISCONNECT = signature(BlockingConnectionPool.disconnect).parameters
 
 
 def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> redis.Redis:
@@ -72,29 +78,18 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
     """
     _check(client, db)
     pool = client.connection_pool
-    settings = dict(pool.connection_kwargs)
-    for kept_as, setting in _BEFORE_MAINTENANCE.items():
-        value = settings.pop(kept_as, None)
-        if value is not None:
-            settings[setting] = value
-    settings = {name: value for name, value in settings.items() if name not in _OF_ANOTHER_POOL}
-    settings.update(changes, health_check_interval=0)
+    settings = _settings_of(pool) | changes
     if db is not None:
         settings["db"] = db
     if _handshake_is_custom(pool.connection_class, settings):
         settings["redis_connect_func"] = partial(
             _connect_and_select, settings.get("redis_connect_func")
         )
-    settings.update(
-        _WITHOUT_NOTIFICATIONS,
-        connection_class=pool.connection_class,
-        max_connections=pool.max_connections,
-    )
     derived: ConnectionPool
     if isinstance(pool, SentinelConnectionPool):
         derived = SentinelConnectionPool(
             pool.service_name,
-            pool.sentinel_manager,
+            _with_connections_of_its_own(pool.sentinel_manager),
             is_master=pool.is_master,
             check_connection=pool.check_connection,
             **settings,
@@ -105,11 +100,41 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
         )
     else:
         derived = ConnectionPool(**settings)
-    return redis.Redis(
-        connection_pool=derived,
-        # The client is what listens for renewed credentials.
-        credential_provider=settings.get("credential_provider"),
+    return _client_on(derived)
+
+
+def _settings_of(pool: ConnectionPool) -> dict[str, Any]:
+    """Return what to make another pool with that connects as *pool* does."""
+    settings = dict(pool.connection_kwargs)
+    for kept_as, setting in _BEFORE_MAINTENANCE.items():
+        value = settings.pop(kept_as, None)
+        if value is not None:
+            settings[setting] = value
+    settings = {name: value for name, value in settings.items() if name not in _OF_ANOTHER_POOL}
+    settings.update(
+        _WITHOUT_NOTIFICATIONS,
+        health_check_interval=0,
+        connection_class=pool.connection_class,
+        max_connections=pool.max_connections,
     )
+    return settings
+
+
+def _client_on(pool: ConnectionPool) -> redis.Redis:
+    # The client is what listens for renewed credentials.
+    provider = pool.connection_kwargs.get("credential_provider")
+    return redis.Redis(connection_pool=pool, credential_provider=provider)
+
+
+def _with_connections_of_its_own(manager: Sentinel) -> Sentinel:
+    # Threads that change the order of its list at once may drop a Sentinel from it. And after a
+    # fork, a thread that is left behind may hold the lock of a pool.
+    own = copy(manager)
+    own.sentinels = [
+        _client_on(ConnectionPool(**_settings_of(each.connection_pool)))
+        for each in manager.sentinels
+    ]
+    return own
 
 
 def _check(client: object, db: object) -> None:
@@ -174,7 +199,7 @@ class Exchange:
         """
         try:
             if not self._has_connection:
-                self.connection = _connection_from(self.pool)
+                self.connection = connection_from(self.pool)
                 self._has_connection = True
             elif self._has_failed:
                 self._phase = _Phase.UNSENT
@@ -258,7 +283,8 @@ def _is_answer(error: BaseException) -> bool:
     )
 
 
-def _connection_from(pool: ConnectionPool) -> redis.Connection:
+def connection_from(pool: ConnectionPool) -> redis.Connection:
+    """Return a connection of *pool*, which is either wholly made or not made at all."""
     try:
         return pool.get_connection(*_COMMAND_NAME)
     except redis.RedisError:
@@ -266,32 +292,102 @@ def _connection_from(pool: ConnectionPool) -> redis.Connection:
     except BaseException:
         # It goes back to the pool with its handshake half done: where that was interrupted, with a
         # reply to come; where the server answered nonsense, before a database was selected.
-        pool.disconnect(inuse_connections=False)
+        _close_idle(pool)
         raise
+
+
+def _close_idle(pool: ConnectionPool) -> None:
+    if isinstance(pool, BlockingConnectionPool) and len(_SETTINGS_OF_DISCONNECT) == 1:
+        pool.disconnect()
+    else:
+        pool.disconnect(inuse_connections=False)
+
+
+class Opened(NamedTuple):
+    """What one process asks a database with."""
+
+    # The pool alone would not do: the client listens for renewed credentials.
+    client: redis.Redis
+    watch: PrimaryWatch | None
+    process: int
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """Where connections are from."""
+        return self.client.connection_pool
+
+    def close(self) -> None:
+        """Stop the watch, and close idle connections, if this is the process that opened them.
+
+        What is in use goes back to a pool that nobody has any more, and is closed with that.
+        """
+        if self.process != os.getpid():
+            return
+        if self.watch is not None:
+            self.watch.stop()
+        _close_idle(self.pool)
+        if isinstance(self.pool, SentinelConnectionPool):
+            for sentinel in self.pool.sentinel_manager.sentinels:
+                _close_idle(sentinel.connection_pool)
 
 
 class Database:
     """One database of a server. Nothing is sent to it before it is asked.
 
+    Where Sentinels manage it as a primary, they are asked in a thread where that is: see
+    `PrimaryWatch`.
+
     :param client: a redis-py client, which is not changed: see `client_of_database`.
     :param db: the number of the database; `None` is that of *client*.
     :param part: what of it is meant, for people to read.
+    :param watch_every: seconds from one time that Sentinels are asked to the next.
     """
 
-    def __init__(self, client: redis.Redis, db: int | None, part: str = "") -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        db: int | None,
+        part: str = "",
+        *,
+        watch_every: float = WATCH_EVERY,
+    ) -> None:
         self._part = part
         self._new_client = partial(client_of_database, client, db)
-        # Kept because it is what listens for renewed credentials.
-        self._client = self._new_client()
-        self._process = os.getpid()
+        self._watch_every = watch_every
+        self._last_opened = self._open()
+
+    def _open(self) -> Opened:
+        client = self._new_client()
+        pool = client.connection_pool
+        watch = None
+        if isinstance(pool, SentinelConnectionPool) and pool.is_master:
+            watch = PrimaryWatch(pool, self._watch_every)
+        return Opened(client, watch, os.getpid())
+
+    @property
+    def _opened(self) -> Opened:
+        if self._last_opened.process != os.getpid():
+            # After a fork, a thread that is left behind may hold the lock of the pool.
+            self._last_opened = self._open()
+        return self._last_opened
 
     @property
     def _pool(self) -> ConnectionPool:
-        if self._process != os.getpid():
-            # After a fork, a thread that is left behind may hold the lock of the pool.
-            self._client = self._new_client()
-            self._process = os.getpid()
-        return self._client.connection_pool
+        return self._opened.pool
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """Where Sentinels said last that the primary is; `None` where it is not from them."""
+        watch = self._opened.watch
+        return None if watch is None else watch.confirmation
+
+    def close(self) -> None:
+        """Close all connections, and ask no Sentinel any more. The next question opens anew.
+
+        A question that another thread is asking goes on, and its connection is closed afterwards.
+        """
+        opened, self._last_opened = self._last_opened, self._open()
+        opened.close()
 
     def __str__(self) -> str:
         return self.place + self._part
@@ -327,12 +423,17 @@ class Database:
         :raises SourceUnavailable: where the server cannot be reached or does not answer.
         :raises SourceError: where it refuses, or answers nonsense.
         """
-        exchange = Exchange(self._pool)
+        opened = self._opened
+        if opened.watch is not None:
+            opened.watch.start()
+        exchange = Exchange(opened.pool)
         try:
             try:
                 return self._converse(exchange, question, monotonic() + repeat_within)
             finally:
                 exchange.close()
+                if opened.watch is not None and (exchange.was_lost or exchange.lost_reply):
+                    opened.watch.hurry()
         except AdapterError:
             raise
         except Exception as error:  # noqa: BLE001 - nothing else may leave an adapter

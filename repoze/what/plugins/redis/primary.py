@@ -1,0 +1,119 @@
+"""Where the primary of Sentinel's is: asked all the time, so that no lookup has to wait for it."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+from weakref import ref
+
+import redis
+from redis.sentinel import SentinelConnectionPool
+
+logger = logging.getLogger(__name__)
+
+# Seconds. Many threads may lose their connections at once, or one again and again.
+_SHORTEST_PAUSE = 0.1
+
+
+class Confirmation(NamedTuple):
+    """What Sentinels said last of where the primary is, and since when that may be out of date."""
+
+    address: tuple[str, int] | None = None
+    """Host and port; `None` before they said anything."""
+    at: float = -inf
+    """`time.monotonic` from just before they were asked."""
+
+
+class PrimaryWatch:
+    """Asks Sentinels where the primary of *pool* is, in a thread, from `start` to `stop`.
+
+    A primary that was relieved goes on answering those who are connected to it. When the address
+    has changed, redis-py closes the idle connections of the pool, and the others on their release.
+
+    Each Sentinel is asked. The one that leads a failover is the last to name the new primary, when
+    the replicas have been turned to it, and redis-py believes the first Sentinel that it reaches.
+    So the first in the list of the pool's Sentinels is made the one that knows best.
+
+    Whatever goes wrong, it goes on asking. It ends by itself when *pool* is collected.
+
+    :param pool: of a primary; it alone uses its ``sentinel_manager``, whose list is changed.
+    :param interval: seconds from the end of one round of questions to the next.
+    """
+
+    def __init__(self, pool: SentinelConnectionPool, interval: float) -> None:
+        self.confirmation = Confirmation()
+        """The latest; it is replaced as a whole, and can be read at any time."""
+        self._interval = interval
+        self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
+        # An event would not do: what is collected may be so while this very thread holds its lock.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._is_over = False
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._pool = ref(pool, lambda _: self.stop())
+
+    def start(self) -> None:
+        """Start to ask, unless that was done before.
+
+        Where there can be no more threads, as when the interpreter is about to end, it is not.
+        """
+        if self._thread is None:
+            with self._starting, suppress(RuntimeError):
+                if self._thread is None:
+                    thread = threading.Thread(target=self._run, name="PrimaryWatch", daemon=True)
+                    thread.start()
+                    self._thread = thread
+
+    def hurry(self) -> None:
+        """Have it asked at once, without waiting for the answer."""
+        if self._wakes.empty():
+            self._wakes.put(None)
+
+    def stop(self) -> None:
+        """Let the thread end, as soon as it has the answer that it may be waiting for."""
+        self._is_over = True
+        self._wakes.put(None)
+
+    def _run(self) -> None:
+        while not self._is_over:
+            self._ask()
+            sleep(min(_SHORTEST_PAUSE, self._interval))
+            with suppress(Empty):
+                self._wakes.get(timeout=max(0, self._interval - _SHORTEST_PAUSE))
+
+    def _ask(self) -> None:
+        pool = self._pool()
+        if pool is None:
+            return
+        at = monotonic()
+        try:
+            pool.sentinel_manager.sentinels = sorted(
+                self._sentinels, key=_knowledge_of(pool.service_name), reverse=True
+            )
+            self.confirmation = Confirmation(pool.get_master_address(), at)
+        except Exception as error:  # noqa: BLE001 - the next round may be answered
+            # The text of the error may have a password in it.
+            logger.debug(
+                "No Sentinel says where service %r is (%s).",
+                pool.service_name,
+                type(error).__name__,
+            )
+
+
+def _knowledge_of(service: str) -> Callable[[redis.Redis], tuple[int, bool]]:
+    """Return a key that tells how recent what a Sentinel knows of *service* is."""
+
+    def knowledge(sentinel: redis.Redis) -> tuple[int, bool]:
+        try:
+            services: Any = sentinel.sentinel_masters()
+            state = services[service]
+        except Exception:  # noqa: BLE001 - whatever it is, others may know
+            return -1, False
+        # Each failover has a number. Who leads it has the number before the new address.
+        return state["config-epoch"], "failover_in_progress" not in state["flags"]
+
+    return knowledge
