@@ -245,7 +245,8 @@ def test_primary_lost_under_load(kind, deployment, thorough):
         # and so does one of its replicas: with fewer, or none, to confirm a write, that is lost.
         if key[1] == 2 or (key[1] == 1 and kind != "handed over"):
             assert lost[key] == 0
-        if kind in {"killed", "stopped"} and not lost[key]:
+        if kind == "stopped" and not lost[key]:
+            # One that was killed is a primary again for a moment, when it is started.
             assert reader.counts["stale"] == 0
         assert reader.stalest < STALE
     callers = workers.callers.values()

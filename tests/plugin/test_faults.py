@@ -10,10 +10,10 @@ import pytest
 import redis
 import servers
 from judge import KINDS, OPERATIONS, OUTCOMES, Judge, ask, patiently
-from operations import REVIEWS
+from operations import AFTER, BEFORE, REVIEWS
 from proxy import Action, Fault, Point, Proxy
 
-from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis import RedisPermissionAdapter, near_cache
 
 SECONDS = {Action.DELAY: 0.02}
 FAULTS = [
@@ -33,6 +33,40 @@ WAYS = {
 }
 # How long an adapter waits for an answer that does not come, and for one that does.
 SHORT, LONG = 0.2, 30
+# What lookups find of what is there for a review.
+DAMAGED = {"edit": {"admins"}}
+QUESTIONS = (["staff"], ["admins"], ["a"], ["b"], ["staff", "admins"], ["staff", "b"])
+
+
+def memorize(adapter):
+    """Let it have in memory what `check_lookups` asks."""
+    for question in QUESTIONS:
+
+        def is_hit(question=question):
+            hits = adapter.near_cache_info().hits
+            patiently(adapter.find_sections_many, question)
+            return adapter.near_cache_info().hits > hits
+
+        servers.wait_until(is_hit)
+
+
+def check_lookups(adapter, states):
+    """Check that what is found is so in one of *states*, from memory as well."""
+    for question in QUESTIONS:
+        for _ in range(3):
+            assert patiently(adapter.find_sections_many, question) in [
+                {section for section, items in state.items() if items & set(question)}
+                for state in states
+            ]
+
+
+def found_by(adapter):
+    """Return the sections of the items of `QUESTIONS`, as lookups have them."""
+    found = {item: adapter.find_sections(item) for question in QUESTIONS for item in question}
+    return {
+        section: {item for item in found if section in found[item]}
+        for section in set().union(*found.values())
+    }
 
 
 def is_possible(fault, way):
@@ -52,14 +86,20 @@ def is_in_short_run(name, fault, way):
 
 
 class Bench:
-    """Adapters behind a proxy, and the judge of what they do."""
+    """Adapters behind a proxy, and the judge of what they do.
 
-    def __init__(self, server, proxy, options):
+    :param near_cache: what the adapters are given of that; the judge has none.
+    """
+
+    def __init__(self, server, proxy, options, **near_cache):
         self.proxy = proxy
         self.judge = Judge(server, options)
+        self._has_memory = bool(near_cache)
         self.adapters = {
             seconds: RedisPermissionAdapter(
-                redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=seconds), **options
+                redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=seconds),
+                **options,
+                **near_cache,
             )
             for seconds in (SHORT, LONG)
         }
@@ -71,6 +111,8 @@ class Bench:
         if fault.point not in ON_NEW_CONNECTIONS:
             # Without a script.
             patiently(adapter._section_exists, "nobody")
+            if self._has_memory:
+                memorize(adapter)
         faults = WAYS[way](fault)
         before = self.proxy.faults
         self.proxy.arm(*faults)
@@ -80,10 +122,17 @@ class Bench:
         self.proxy.release()
         # Nobody is given the answer to what was asked before.
         assert patiently(adapter.find_sections_many, ["nobody", "no one"]) == set()
+        if self._has_memory:
+            old = DAMAGED if name in REVIEWS else BEFORE
+            new = BEFORE if name == "repair" else AFTER.get(name, old)
+            check_lookups(adapter, [new] if error is None else [old, new])
         self.proxy.settle()
         outcome = self.judge.outcome(name, answer, error)
         assert outcome == "answered" or fault.action not in {Action.SPLIT, Action.DELAY}
-        if happened < len(faults) and way != "once":
+        if self._has_memory:
+            check_lookups(adapter, [found_by(self.judge.source)])
+        # What memory answers meets none.
+        if happened < len(faults) and (way != "once" or self._has_memory):
             return None
         assert happened == len(faults)
         return outcome
@@ -119,11 +168,32 @@ def test_operation_meets_every_fault(server, options, counts, thorough, name):
     layout = "indexed" if options else "plain"
     with Proxy(server.port) as proxy:
         bench = Bench(server, proxy, options)
-        for way, fault in itertools.product(WAYS, FAULTS):
-            if is_possible(fault, way) and (thorough or is_in_short_run(name, fault, way)):
-                try:
-                    outcome = bench.outcome(name, fault, way)
-                except Exception as error:
-                    raise AssertionError(f"{fault} {way}") from error
-                if outcome is not None:
-                    counts[layout, kind, fault.point, fault.action, outcome] += 1
+        for fault, outcome in outcomes(bench, name, thorough):
+            counts[layout, kind, fault.point, fault.action, outcome] += 1
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operation_with_a_near_cache_meets_every_fault(server, monkeypatch, thorough, name):
+    """It has the tracking connection, and memory, before the fault and after it."""
+    monkeypatch.setattr(near_cache, "_BETWEEN_ATTEMPTS", 0)
+    monkeypatch.setattr(near_cache, "_BETWEEN_REFUSALS", 0)
+    with Proxy(server.port) as proxy:
+        bench = Bench(
+            server, proxy, {"namespace": "tests"}, near_cache=True, max_staleness=LONG, max_age=LONG
+        )
+        seen = [outcome for _, outcome in outcomes(bench, name, thorough)]
+        assert "answered" in seen
+        for adapter in bench.adapters.values():
+            adapter.close()
+
+
+def outcomes(bench, name, thorough):
+    """What comes of the operation *name*, for each way in which each fault happens to it."""
+    for way, fault in itertools.product(WAYS, FAULTS):
+        if is_possible(fault, way) and (thorough or is_in_short_run(name, fault, way)):
+            try:
+                outcome = bench.outcome(name, fault, way)
+            except Exception as error:
+                raise AssertionError(f"{fault} {way}") from error
+            if outcome is not None:
+                yield fault, outcome

@@ -215,10 +215,19 @@ def members(source, category):
     return set(found)
 
 
+# Redis 6.2 does not tell which there are.
+SUBCOMMANDS_OF_CLIENT = (
+    *("id", "info", "list", "kill", "getname", "setname", "getredir", "no-evict", "pause", "reply"),
+    *("unpause", "unblock", "tracking", "trackinginfo", "caching"),
+)
+
+
 def commands_of(client):
     """The commands of a server, but for those that are for everybody, each with its arity."""
     for name, command in client.command().items():
         subcommands = command.get("subcommands", ())
+        if name == "client" and not subcommands:
+            subcommands = [(b"client|%s" % each.encode(), 2) for each in SUBCOMMANDS_OF_CLIENT]
         for subcommand, arity, *_ in subcommands:
             yield subcommand.decode().split("|"), arity
         if not subcommands and name not in {"auth", "hello", "quit", "reset"}:
@@ -252,30 +261,123 @@ class TestRules:
         assert not needless
 
     def test_none_is_dangerous(self, source, layout, role):
-        permitted = commands(documented(layout, role))
-        for category in ("dangerous", "admin"):
-            assert not permitted & members(source, category)
+        assert not dangerous(source, documented(layout, role))
 
     def test_nothing_else_is_permitted(self, source, layout, role):
-        """Whatever the user was permitted before."""
-        source.client.execute_command(
-            *("ACL", "SETUSER", LOGIN["username"], "on", "nopass", "~*", "&*", "+@all")
+        assert permitted(source, documented(layout, role)) == commands(documented(layout, role))
+        assert source.client.acl_getuser(LOGIN["username"])["channels"] == []
+
+
+def dangerous(source, rules):
+    """Those of the commands in *rules* that are."""
+    return commands(rules) & (members(source, "dangerous") | members(source, "admin"))
+
+
+def permitted(source, rules):
+    """What a user who has *rules* may do, whatever he was permitted before."""
+    source.client.execute_command(
+        *("ACL", "SETUSER", LOGIN["username"], "on", "nopass", "~*", "&*", "+@all")
+    )
+    set_user(source.client, rules)
+    assert len(source.client.acl_getuser(LOGIN["username"])["passwords"]) == 1
+    guest = source.server.client(**LOGIN)
+    found = set()
+    for words, arity in commands_of(source.client):
+        try:
+            guest.execute_command(*words, *["x"] * (abs(arity) - len(words)))
+        except redis.ResponseError as error:
+            # What is "not allowed" is so for everybody: DEBUG and MODULE, unless configured.
+            if re.search("no permissions to run|command not allowed", str(error)):
+                continue
+        found.add("|".join(words))
+    return found
+
+
+class TestNearCache:
+    """A site that has one, and what others need besides."""
+
+    NEEDED = ("+client|tracking", "+subscribe", "+ping", "&__redis__:invalidate")
+
+    @pytest.fixture
+    def layout(self):
+        return "indexed"
+
+    @pytest.fixture
+    def rules(self):
+        return documented("indexed", "cached-site")
+
+    def guest(self, source, rules, **options):
+        guest = source.adapter_of_guest(rules)
+        return source.kind(
+            guest._client, **source.options, near_cache=True, max_staleness=60, **options
         )
-        rules = documented(layout, role)
-        set_user(source.client, rules)
-        user = source.client.acl_getuser(LOGIN["username"])
-        assert (len(user["passwords"]), user["channels"]) == (1, [])
+
+    def is_told(self, source, guest):
+        """Whether memory answers it, and is told what changes. Its lookups are right anyway."""
+        source.fill()
+        staff, nobody = hints(guest, "staff", "nobody")
+        for _ in range(3):
+            for operation in FIND.values():
+                assert operation(guest) == {"edit"}
+        is_tracking = guest.near_cache_info().is_tracking
+        assert (guest.near_cache_info().hits > 0) == is_tracking
+        source.adapter.exclude_item("edit", "staff")
+        cluster.wait_until(lambda: guest.find_sections(staff) == set())
+        guest.find_sections(nobody)
+        assert (guest.near_cache_info().invalidations > 0) == is_tracking
+        guest.close()
+        return is_tracking
+
+    def test_they_are_those_of_a_site_and_some(self, rules):
+        assert set(rules) == {*documented("indexed", "site"), *self.NEEDED}
+        (needed,) = re.findall(r"It needs ``(&\S+ [^`]+)``", section())
+        assert set(needed.split()) == set(self.NEEDED)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_they_are_enough(self, source, layout, rules, kind):
+        source = Source(source.server, layout, kind)
+        source.client.acl_log_reset()
+        assert self.is_told(source, self.guest(source, rules))
+        assert {entry["object"] for entry in source.client.acl_log()} <= CLIENT_INFO
+
+    def test_none_is_needless(self, source, rules, caplog):
+        for rule in self.NEEDED:
+            with caplog.at_level(logging.WARNING, "repoze.what"):
+                assert not self.is_told(source, self.guest(source, without(rules, rule)))
+            assert len(caplog.records) == 1
+            caplog.clear()
+
+    @pytest.mark.parametrize("role", ["reader", "admin"])
+    def test_others(self, source, layout, role):
+        rules = [*documented(layout, role), *self.NEEDED]
+        guest = self.guest(source, rules)
+        assert self.is_told(source, guest)
+        source.check_all(guest, {name: ROLES[role][name] for name in ROLES[role].keys() - FIND})
+
+    def test_none_is_dangerous(self, source, rules):
+        assert not dangerous(source, rules)
+
+    def test_nothing_else_is_permitted(self, source, rules):
+        assert permitted(source, rules) == commands(rules)
         guest = source.server.client(**LOGIN)
-        permitted = set()
-        for words, arity in commands_of(source.client):
-            try:
-                guest.execute_command(*words, *["x"] * (abs(arity) - len(words)))
-            except redis.ResponseError as error:
-                # What is "not allowed" is so for everybody: DEBUG and MODULE, unless configured.
-                if re.search("no permissions to run|command not allowed", str(error)):
-                    continue
-            permitted.add("|".join(words))
-        assert permitted == commands(rules)
+        for channel in ("x", "__redis__:invalidate:x", "__keyspace@0__:x"):
+            with pytest.raises(redis.ResponseError, match="channel"):
+                guest.execute_command("SUBSCRIBE", channel)
+
+    def test_reader_who_is_told_the_names_of_all_keys(self, source, rules):
+        """As the manual says: those that he may not read, too."""
+        set_user(source.client, rules)
+        with source.server.client(**LOGIN, single_connection_client=True) as guest:
+            connection = guest.connection
+            connection.send_command("HELLO", 2)
+            hello = connection.read_response()
+            number = hello[hello.index(b"id") + 1]
+            connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST")
+            assert connection.read_response() == b"OK"
+            connection.send_command("SUBSCRIBE", "__redis__:invalidate")
+            connection.read_response()
+            source.client.set("{other}:x", "x")
+            assert connection.read_response()[2] == [b"{other}:x"]
 
 
 def test_program_without_a_rule(source):

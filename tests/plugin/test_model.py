@@ -138,11 +138,13 @@ class Sources(RuleBasedStateMachine):
     def find(self, items):
         wanted = set(map(text, items))
         expected = {section for section, held in self.model.items() if held & wanted}
-        assert self.adapter.find_sections_many(items) == expected
-        for item in items:
-            assert self.adapter.find_sections(item) == {
-                section for section, held in self.model.items() if text(item) in held
-            }
+        # A near cache may have the second answer in memory.
+        for _ in range(2):
+            assert self.adapter.find_sections_many(items) == expected
+            for item in items:
+                assert self.adapter.find_sections(item) == {
+                    section for section, held in self.model.items() if text(item) in held
+                }
 
     @rule(section=names)
     def read(self, section):
@@ -161,6 +163,11 @@ class Sources(RuleBasedStateMachine):
         assert self.adapter.check() == []
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"namespace": "tests"}, {"namespace": "tests", "near_cache": 3, "max_staleness": 60}],
+    ids=["plain", "indexed", "near cache"],
+)
 @pytest.mark.parametrize("kind", [*servers.executables(), "fakeredis"])
 def test_any_sequence_agrees_with_the_model(kind, options):
     class Here(Sources):

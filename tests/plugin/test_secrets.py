@@ -376,6 +376,20 @@ class TestOptions:
         assert "server's ACL" in caplog.text
         check([caplog.text])
 
+    @pytest.mark.parametrize("is_known", [True, False], ids=["not permitted", "wrong password"])
+    def test_near_cache(self, server, client, caplog, is_known):
+        """Whose connection is refused, while that of lookups is there."""
+        adapter = RedisPermissionAdapter(client, namespace="tests", near_cache=True)
+        adapter.get_section_names()
+        rules = ["-subscribe"] if is_known else ["resetpass", f">{WRONG_PASSWORD}"]
+        server.client().execute_command("ACL", "SETUSER", USER, *rules)
+        assert adapter.find_sections("staff") == set()
+        reason = "permissions" if is_known else "password"
+        assert reason in adapter.near_cache_info().distrusted
+        assert "near cache" in caplog.text
+        check([caplog.text, repr(adapter.near_cache_info())])
+        check_description(adapter)
+
     def test_waiting(self, client, options):
         with pytest.raises(SourceError, match="took effect") as raised:
             RedisGroupAdapter(client, **options, wait_replicas=1).create_section("admins")

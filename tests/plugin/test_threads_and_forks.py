@@ -62,6 +62,11 @@ def number_of_clients(server):
     return server.client().info("clients")["connected_clients"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"namespace": "tests"}, {"namespace": "tests", "near_cache": True}],
+    ids=["plain", "indexed", "near cache"],
+)
 def test_threads_and_children(server, options, source, thorough):
     """As where a server of applications loads them first and then forks its workers."""
     adapter = RedisGroupAdapter(server.client(socket_timeout=30), **options)

@@ -5,6 +5,7 @@ from repoze.what.adapters import SourceUnavailable
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .copying import CopyError, copy_sections
 from .findings import Finding
+from .near_cache import NearCacheInfo
 from .paste import make_metadata_provider
 from .replication import TooFewReplicas
 from .settings import Adapters, adapters_from_settings
@@ -13,6 +14,7 @@ __all__ = [
     "Adapters",
     "CopyError",
     "Finding",
+    "NearCacheInfo",
     "RedisGroupAdapter",
     "RedisPermissionAdapter",
     "SourceUnavailable",

@@ -2,25 +2,32 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
+from math import inf
 from types import EllipsisType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import redis
 
 from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, SourceError
 
 from .cluster import ClusterDatabase
-from .connection import Database, client_of_database
+from .connection import WATCH_EVERY, Database, client_of_database
 from .findings import Finding
 from .indexed_layout import IndexedLayout, IndexKeys
 from .layouts import Layout
 from .names import Name, decode, decode_all, described, encode, encode_for_write
+from .near_cache import NearCache, NearCacheInfo
 from .plain_layout import PlainLayout
 from .saving import Save, Saving
 from .urls import client_from_url
 
 Adapter = TypeVar("Adapter", bound="RedisAdapter")
+
+# What a near cache keeps where no number is given: some 10 MB, for users in some ten groups each.
+_ANSWERS = 10_000
+# In seconds. It takes two pings in that time to serve from a near cache.
+_LEAST_STALENESS = 0.05
 
 
 class RedisAdapter(BaseSourceAdapter):
@@ -40,8 +47,13 @@ class RedisAdapter(BaseSourceAdapter):
         wait_replicas: int = 0,
         save: Save | None = None,
         save_every: int = 1,
+        near_cache: bool | int = False,
+        max_staleness: float = 1.0,
+        max_age: float = 60.0,
     ) -> None:
         super().__init__(writable)
+        _check_seconds("max_staleness", max_staleness, _LEAST_STALENESS)
+        _check_seconds("max_age", max_age, _LEAST_STALENESS)
         self.namespace = namespace
         self._client = client
         self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
@@ -62,9 +74,12 @@ class RedisAdapter(BaseSourceAdapter):
                 )
             self._database = ClusterDatabase(client, keys.sections, part)
         else:
-            self._database = Database(client, self._db, part)
+            # What they say has to be newer than what a near cache may serve.
+            watch_every = min(WATCH_EVERY, max_staleness / 2) if near_cache else WATCH_EVERY
+            self._database = Database(client, self._db, part, watch_every=watch_every)
             if read_from is not None:
                 self._lookups = Database(read_from, self._database.number, part)
+        self._near_cache = self._make_near_cache(keys, near_cache, max_staleness, max_age)
         options: dict[str, Any] = {
             "lookups": self._lookups,
             "wait_replicas": _number("wait_replicas", wait_replicas, 0),
@@ -73,7 +88,7 @@ class RedisAdapter(BaseSourceAdapter):
         self._layout: Layout = (
             PlainLayout(self._database, **options)
             if keys is None
-            else IndexedLayout(self._database, keys, **options)
+            else IndexedLayout(self._database, keys, self._near_cache, **options)
         )
         if db is None and keys is None:
             warnings.warn(
@@ -162,7 +177,7 @@ class RedisAdapter(BaseSourceAdapter):
 
     def find_sections(self, hint: Any) -> set[str]:
         """Return the sections that belong to *hint*: `find_sections_many` of one."""
-        return self.find_sections_many((hint,))
+        return self._find({encode(self._item(hint))})
 
     def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
         """Return the sections that belong to any of *hints*, asking the server once.
@@ -171,9 +186,7 @@ class RedisAdapter(BaseSourceAdapter):
             adapter. What can name nothing (an empty name, `None`, what is not text, bytes or an
             int) belongs to no section.
         """
-        items = {encode(self._item(hint)) for hint in _several(hints)}
-        found = [item for item in items if item is not None]
-        return decode_all(self._layout.find_sections(found)) if found else set()
+        return self._find({encode(self._item(hint)) for hint in _several(hints)})
 
     def create_section(self, section: Name) -> None:
         """Add *section*, without items.
@@ -275,6 +288,64 @@ class RedisAdapter(BaseSourceAdapter):
         self._check_writable()
         return self._review("repair")
 
+    def close(self) -> None:
+        """Close all connections, but for those of `db_connection`; what is in use, afterwards.
+
+        The adapter may still be asked, and then connects anew.
+        """
+        if self._near_cache is not None:
+            self._near_cache.close()
+        if self._lookups is not None:
+            self._lookups.close()
+        self._database.close()
+
+    def near_cache_info(self) -> NearCacheInfo | None:
+        """Return what the near cache has done in this process, or `None` where there is none."""
+        return None if self._near_cache is None else self._near_cache.info()
+
+    def _find(self, items: set[bytes | None]) -> set[str]:
+        items.discard(None)
+        if not items:
+            return set()
+        known = cast(set[bytes], items)
+        if self._near_cache is None:
+            return self._ask_for_sections(known)
+        return self._near_cache.find_sections(frozenset(known), self._ask_for_sections)
+
+    def _ask_for_sections(self, items: Iterable[bytes]) -> set[str]:
+        return decode_all(self._layout.find_sections(list(items)))
+
+    def _make_near_cache(
+        self, keys: IndexKeys | None, size: object, max_staleness: float, max_age: float
+    ) -> NearCache | None:
+        if not size:
+            if (max_staleness, max_age) != (1.0, 60.0):
+                raise ValueError("max_staleness and max_age are for a near_cache: ask for one.")
+            return None
+        if keys is None:
+            raise ValueError(
+                "Without a namespace there is no near_cache: the keys have no prefix, so the "
+                "server would tell of each change of any key, in all of its databases."
+            )
+        if isinstance(self._client, redis.RedisCluster):
+            raise ValueError(  # noqa: TRY004 - it is the two together
+                "On a Redis Cluster there is no near_cache: a node that has lost the slot does "
+                "not tell of what changes at another."
+            )
+        if self._lookups is not None:
+            raise ValueError(
+                "With read_from there is no near_cache: a replica may tell of a change, and then "
+                "another be asked which has yet to hear of it."
+            )
+        return NearCache(
+            self._database,
+            partial(client_of_database, self._client, self._db, protocol=2),
+            keys.item_prefix,
+            size=_ANSWERS if size is True else _number("near_cache", size, 1),
+            max_staleness=max_staleness,
+            max_age=max_age,
+        )
+
     def _review(self, operation: str) -> list[Finding]:
         return [
             Finding(problem, decode(section), decode(item))
@@ -328,11 +399,20 @@ class RedisGroupAdapter(RedisAdapter):
     :param save: have the server save its data to disk after writes: ``"background"`` while it goes
         on, or ``"sync"`` while everybody waits. Left out, that is for the server's settings.
     :param save_every: after how many writes of this adapter to save.
+    :param near_cache: how many answers of lookups to keep in the memory of the process, and to
+        serve from there until the server tells that they have changed; ``True`` is 10,000. It needs
+        a *namespace*, and the extra ``near-cache``. The manual says what it promises.
+    :param max_staleness: in seconds: for how long to serve them where nothing has proved since that
+        the server would have told.
+    :param max_age: in seconds: for how long to keep an answer at all.
     :raises TypeError: where *client* or *read_from* is no redis-py client, *db* or another number
         none, or *namespace* no text.
     :raises ValueError: where *db* or *wait_replicas* is negative, *save* is something else,
-        *save_every* not positive or without *save*, *namespace* has other characters, or *client*
-        is a cluster's and there is no *namespace*, or a *db* or *read_from*.
+        *save_every* not positive or without *save*, *namespace* has other characters, *client*
+        is a cluster's and there is no *namespace*, or a *db* or *read_from*; or where there is a
+        *near_cache* and no *namespace*, or a cluster's client or *read_from*, or *max_staleness*
+        or *max_age* is below 0.05, or there without it.
+    :raises ModuleNotFoundError: where there is a *near_cache* and its extra is not installed.
 
     One adapter serves all threads of a process, and the processes that it forks.
     """
@@ -368,6 +448,13 @@ def _number(name: str, value: object, least: int) -> int:
     return value
 
 
+def _check_seconds(name: str, value: object, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {described(value)}")
+    if not least <= value < inf:
+        raise ValueError(f"{name} is a number of seconds from {least}, not {value}")
+
+
 def _saving(database: Database, save: Save | None, save_every: int) -> Saving | None:
     every = _number("save_every", save_every, 1)
     if save is not None:
@@ -378,7 +465,7 @@ def _saving(database: Database, save: Save | None, save_every: int) -> Saving | 
 
 
 def _several(names: Iterable[Any]) -> Iterable[Any]:
-    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise SourceError(f"Several names are wanted, not {described(names)}.")
     return names
 

@@ -3,12 +3,14 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from .connection import Database, Exchange
 from .failures import Task
-from .layouts import Layout, no_section
+from .layouts import Answer, Layout, no_section
 from .names import described
+from .near_cache import NearCache
 from .replies import flag, texts
 from .scripts import Script
 
@@ -72,9 +74,21 @@ class IndexedLayout(Layout):
         )
     }
 
-    def __init__(self, database: Database, keys: IndexKeys, **options: Any) -> None:
+    # Those whose names are items, or which change no answer of a lookup.
+    _NAME_THEIR_ITEMS = frozenset(
+        ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
+    )
+
+    def __init__(
+        self,
+        database: Database,
+        keys: IndexKeys,
+        near_cache: NearCache | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(database, **options)
         self._keys = keys
+        self._near_cache = near_cache
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
@@ -106,6 +120,20 @@ class IndexedLayout(Layout):
 
     def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
         return "SCAN", cursor, "MATCH", self._keys.pattern
+
+    def _write(
+        self,
+        task: Task,
+        question: Callable[[Exchange], tuple[Answer, bool]],
+        repeat_within: float = inf,
+    ) -> Answer:
+        try:
+            return super()._write(task, question, repeat_within)
+        finally:
+            # Also where the outcome is unknown. What the server tells comes a moment later.
+            if self._near_cache is not None and task.operation != "check":
+                items = task.names if task.operation in self._NAME_THEIR_ITEMS else None
+                self._near_cache.forget(items)
 
     def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
         return exchange.evaluate(self._READS[operation], (self._keys.sections,), names)

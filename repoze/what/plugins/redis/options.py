@@ -41,6 +41,23 @@ def _seconds(text: str) -> float | None:
     return seconds
 
 
+def _size(text: str) -> bool | int:
+    # In a configuration file, 1 may be meant for true; to keep one answer is of no use.
+    if text.strip().isdecimal() and int(text) > 1:
+        return int(text)
+    try:
+        return _boolean(text)
+    except ValueError:
+        raise ValueError(f"true, false or a number from 2, not {text!r}") from None
+
+
+def _duration(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds is None:
+        raise ValueError("a number of seconds above 0, not 'none'")
+    return seconds
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def choose(text: str) -> str:
         if text not in choices:
@@ -65,6 +82,9 @@ OPTIONS_OF_ADAPTERS: Options = {
     "wait_replicas": _number,
     "save": _one_of("background", "sync"),
     "save_every": _number,
+    "near_cache": _size,
+    "max_staleness": _duration,
+    "max_age": _duration,
 }
 
 # Those of redis-py's that text can say, but for what an adapter does not take from a client.

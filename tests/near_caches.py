@@ -1,0 +1,53 @@
+"""What tests of the near cache have in common: a small source, and whether memory answers."""
+
+import servers
+
+from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis.near_cache import NearCacheInfo
+
+NAMESPACE = "tests"
+KEYS = b"{tests}:permissions:"
+"""What the keys of the source begin with."""
+
+# In seconds, longer than any test waits: nothing is dropped because it is that old.
+LONG = 600
+SOURCE = {"edit": {"staff", "admins"}, "read": {"staff", "guests"}}
+
+
+def fill(adapter: RedisPermissionAdapter) -> None:
+    for section, items in SOURCE.items():
+        adapter.create_section(section)
+        adapter.include_items(section, items)
+
+
+def info(adapter: RedisPermissionAdapter) -> NearCacheInfo:
+    found = adapter.near_cache_info()
+    assert found is not None
+    return found
+
+
+def is_hit(adapter: RedisPermissionAdapter, *items: str) -> bool:
+    """Look up the sections of *items*, and return whether memory had the answer."""
+    hits = info(adapter).hits
+    adapter.find_sections_many(items)
+    return info(adapter).hits > hits
+
+
+def wait_until_hit(adapter: RedisPermissionAdapter, *items: str) -> None:
+    """Look up the sections of *items* until memory has the answer."""
+    servers.wait_until(lambda: is_hit(adapter, *items))
+
+
+def wait_until_told(adapter: RedisPermissionAdapter, number: int) -> None:
+    """Return when the server has told of so many changes since the adapter was made."""
+
+    def is_told() -> bool:
+        # Nothing is heeded but by a lookup.
+        adapter.find_sections("nobody")
+        return info(adapter).invalidations >= number
+
+    servers.wait_until(is_told)
+
+
+def number_of_tracking_connections(server: servers.RedisServer) -> int:
+    return len(server.client().client_list(_type="pubsub"))

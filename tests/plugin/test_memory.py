@@ -1,0 +1,99 @@
+"""Any sequence of what a memory is asked and told, against a list of answers and a loop."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from repoze.what.plugins.redis.memory import Memory
+
+SIZE = 3
+ITEMS = st.sampled_from([b"a", b"b", b"c", b"d"])
+QUESTIONS = st.frozensets(ITEMS, min_size=1, max_size=3)
+
+
+class Memories(RuleBasedStateMachine):
+    """A memory; the answers that it should keep, the last asked for at the end; those expected."""
+
+    expected = Bundle("expected")
+
+    def __init__(self):
+        super().__init__()
+        self.memory = Memory(SIZE)
+        self.kept = []
+        self.current = []
+
+    @rule(target=expected, items=QUESTIONS, now=st.floats(0, 1))
+    def expect(self, items, now):
+        answer = self.memory.expect(items, now)
+        assert (answer.items, answer.asked_at, answer.is_current) == (items, now, True)
+        self.current.append(answer)
+        return answer
+
+    @rule(answer=consumes(expected))
+    def keep(self, answer):
+        self.memory.keep(answer)
+        if answer in self.current:
+            self.current.remove(answer)
+            self.kept = [each for each in self.kept if each.items != answer.items] + [answer]
+            self.kept = self.kept[-SIZE:]
+
+    @rule(answer=consumes(expected))
+    def release(self, answer):
+        self.memory.release(answer)
+        if answer in self.current:
+            self.current.remove(answer)
+
+    @rule(item=ITEMS)
+    def forget(self, item):
+        self.memory.forget(item)
+        self.kept = [answer for answer in self.kept if item not in answer.items]
+        self.current = [answer for answer in self.current if item not in answer.items]
+
+    @rule(items=QUESTIONS)
+    def get(self, items):
+        wanted = [answer for answer in self.kept if answer.items == items]
+        assert self.memory.get(items) is (wanted[0] if wanted else None)
+        self.kept = [answer for answer in self.kept if answer.items != items] + wanted
+
+    @precondition(lambda self: self.kept)
+    @rule(data=st.data())
+    def get_what_is_kept(self, data):
+        self.get(data.draw(st.sampled_from(self.kept)).items)
+
+    @invariant()
+    def keeps_as_many(self):
+        assert len(self.memory) == len(self.kept)
+
+    @invariant()
+    def knows_what_depends_on_what(self):
+        """That, and nothing else: it would be there for ever."""
+        dependents = {}
+        for answer in self.kept + self.current:
+            for item in answer.items:
+                dependents.setdefault(item, set()).add(answer)
+        assert self.memory._dependents == dependents
+
+
+def test_any_sequence_agrees_with_the_model():
+    run_state_machine_as_test(
+        Memories, settings=settings(max_examples=200, stateful_step_count=40, deadline=None)
+    )
+
+
+def test_many_answers():
+    memory = Memory(100)
+    for number in range(10_000):
+        user = b"%d" % number
+        memory.keep(memory.expect(frozenset((user, b"everybody", b"pair %d" % (number // 2))), 0))
+    assert len(memory) == 100
+    assert len(memory._dependents) == 100 + 1 + 50
+    memory.forget(b"everybody")
+    assert len(memory) == len(memory._dependents) == 0
