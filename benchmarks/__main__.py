@@ -7,7 +7,7 @@ from pathlib import Path
 import redis
 from redis.utils import HIREDIS_AVAILABLE
 
-from . import lookups, memory, organisations, saturation, writes
+from . import lookups, memory, near_cache, organisations, saturation, tracking_clients, writes
 from .report import Report
 from .server import running_server
 
@@ -17,6 +17,8 @@ _SUBJECTS = {
     "writes": writes.run,
     "memory": memory.run,
     "saturation": saturation.run,
+    "near_cache": near_cache.run,
+    "tracking_clients": tracking_clients.run,
 }
 _FOLDER = Path(__file__).with_name("results")
 

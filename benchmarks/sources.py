@@ -7,6 +7,8 @@ from itertools import islice
 
 import redis
 
+from repoze.what.plugins.redis.connection import connection_from
+
 # A key and its members.
 Sets = Iterable[tuple[str, list[str]]]
 # By its name, the items of a section.
@@ -105,7 +107,7 @@ def keys_of_sections(sections: Sections, namespace: str, kind: str) -> Sets:
 
 def store(client: redis.Redis, sets: Sets) -> None:
     """Store *sets*, whose names are ASCII, by bare SADDs, as fast as the server takes them."""
-    connection = client.connection_pool.get_connection()
+    connection = connection_from(client.connection_pool)
     connection.send_command("CLIENT", "REPLY", "OFF")
     remaining = iter(sets)
     while some := list(islice(remaining, _COMMANDS_AT_ONCE)):
