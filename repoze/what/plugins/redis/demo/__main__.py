@@ -24,7 +24,7 @@ try:
     from .table import aligned, ask, table
     from .web_server import LOOPBACK, serving
 except ModuleNotFoundError as error:
-    sys.exit(f"{error}. Please install the demo's extra: repoze.what.plugins.redis[demo]")
+    sys.exit(f"{error}. Install what it needs: pip install 'repoze.what.plugins.redis[demo]'")
 
 _INTERRUPTED = 130
 
