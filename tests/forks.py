@@ -21,7 +21,8 @@ def forked(work: Callable[[], object]) -> Iterator[None]:
             work()
             status = 0
         except BaseException:  # noqa: BLE001 - the child is no test, and must not become one
-            traceback.print_exc()
+            # Python would not have written it yet when the child ends.
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(status)
     try:

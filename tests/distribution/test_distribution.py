@@ -7,6 +7,7 @@ import tarfile
 from configparser import ConfigParser
 from email import message_from_bytes
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -165,10 +166,13 @@ def wheel(built) -> dict[str, bytes]:
 @pytest.fixture(scope="module", params=["sdist", "wheel"])
 def install(request, built, tmp_path_factory):
     """Return a fresh environment with the distribution, each kind in turn, and *extras*."""
+    archive = built[request.param]
+    # Without it, pip takes the wheel that it once made of another sdist in the same place.
+    digest = sha256(archive.read_bytes()).hexdigest()
 
     @cache
     def environment(extras: str = "") -> Environment:
-        requirement = f"{PLUGIN}[{extras}] @ {built[request.param].as_uri()}"
+        requirement = f"{PLUGIN}[{extras}] @ {archive.as_uri()}#sha256={digest}"
         return Environment(tmp_path_factory.mktemp("environment"), requirement)
 
     return environment
@@ -271,8 +275,9 @@ def test_adapters_need_no_extra(install):
 
 @pytest.mark.parametrize("extras", ["", "sql"])
 @pytest.mark.parametrize("command", [["repoze-what-redis"], ["python", "-m", f"{PLUGIN}.command"]])
-def test_command_line_without_its_extra(install, extras, command):
-    line = install(extras).refusal(*command, "--url", NO_SERVER, "groups", "list")
+@pytest.mark.parametrize("arguments", [["--url", NO_SERVER, "groups", "list"], ["--help"]])
+def test_command_line_without_its_extra(install, extras, command, arguments):
+    line = install(extras).refusal(*command, *arguments)
     assert f"pip install '{PLUGIN}[cli]'" in line
 
 
@@ -280,6 +285,7 @@ def test_command_line(install, wheel):
     metadata = message_from_bytes(metadata_file(wheel, "METADATA"))
     environment = install("cli")
     assert metadata["Version"] in environment.output_of("repoze-what-redis", "--version")
+    assert "Commands:" in environment.output_of("repoze-what-redis", "--help")
     line = environment.refusal("repoze-what-redis", "--url", NO_SERVER, "groups", "list")
     assert "cannot be reached" in line
 

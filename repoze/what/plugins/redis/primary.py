@@ -111,9 +111,9 @@ def _knowledge_of(service: str) -> Callable[[redis.Redis], tuple[int, bool]]:
         try:
             services: Any = sentinel.sentinel_masters()
             state = services[service]
+            # Each failover has a number. Who leads it has the number before the new address.
+            return state["config-epoch"], "failover_in_progress" not in state["flags"]
         except Exception:  # noqa: BLE001 - whatever it is, others may know
             return -1, False
-        # Each failover has a number. Who leads it has the number before the new address.
-        return state["config-epoch"], "failover_in_progress" not in state["flags"]
 
     return knowledge
