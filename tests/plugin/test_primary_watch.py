@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import redis
@@ -241,6 +242,9 @@ class TestNothingFromSentinel:
         ask(database)
         assert database.confirmation == last
         sentinel.resume()
+        # It may have forgotten it.
+        with suppress(redis.RedisError):
+            sentinel.client().execute_command("ACL", "SETUSER", "default", f">{PASSWORD}")
         assert wait_for_answer(database).address == (servers.HOST, primary.port)
         assert PASSWORD not in caplog.text
         assert {record.levelname for record in caplog.records} == {"DEBUG"}
