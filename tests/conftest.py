@@ -4,6 +4,7 @@ import fakeredis
 import pytest
 import redis
 import servers
+from hypothesis import settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
@@ -17,6 +18,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
+    # How long an example takes is the machine's load, mostly.
+    settings.register_profile("tests", deadline=None)
+    settings.load_profile("tests")
     # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -260,7 +260,7 @@ def test_interrupted_by_ctrl_c(server, query, tmp_path, thorough):
     process = started(url, file)
     servers.wait_until(lambda: len(groups.get_section_names()) > 50)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
+    _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr.split("\n")) == (130, ["", AGAIN, "Interrupted.", ""])
     assert len(groups.get_section_names()) < len(json.loads(file.read_text())["groups"])
     finish(started(url, file))
