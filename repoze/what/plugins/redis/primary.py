@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 from weakref import ref
@@ -49,8 +48,11 @@ class PrimaryWatch:
         """The latest; it is replaced as a whole, and can be read at any time."""
         self._interval = interval
         self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
-        # An event would not do: what is collected may be so while this very thread holds its lock.
-        self._wakes: SimpleQueue[None] = SimpleQueue()
+        # Released to wake the thread. An event would not do: what is collected may be so while this
+        # very thread holds its lock. Nor would a queue: up to Python 3.10, one that is asked for
+        # something within no time may wait for ever.
+        self._sleep = threading.Lock()
+        self._sleep.acquire()
         self._is_over = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -70,20 +72,20 @@ class PrimaryWatch:
 
     def hurry(self) -> None:
         """Have it asked at once, without waiting for the answer."""
-        if self._wakes.empty():
-            self._wakes.put(None)
+        with suppress(RuntimeError):
+            # That it is awake already.
+            self._sleep.release()
 
     def stop(self) -> None:
         """Let the thread end, as soon as it has the answer that it may be waiting for."""
         self._is_over = True
-        self._wakes.put(None)
+        self.hurry()
 
     def _run(self) -> None:
         while not self._is_over:
             self._ask()
             sleep(min(_SHORTEST_PAUSE, self._interval))
-            with suppress(Empty):
-                self._wakes.get(timeout=max(0, self._interval - _SHORTEST_PAUSE))
+            self._sleep.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
 
     def _ask(self) -> None:
         pool = self._pool()
