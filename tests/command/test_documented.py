@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 
@@ -79,6 +80,9 @@ class Shell:
     def stop_watching(self):
         """Press Ctrl-C, and return the exit status."""
         process, self._watching = self._watching, None
+        # What it printed last is not the last that it does, and coverage, which counts its lines,
+        # would wait for ever where it is interrupted while it has a lock.
+        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.communicate()
         self._too_late.cancel()
