@@ -168,9 +168,10 @@ class AuthorizationMetadata:
             logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
 
 
-def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
+def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> Iterable[str]:
     if hasattr(adapter, "find_sections_many"):
-        return set(adapter.find_sections_many(groups))
+        found: Iterable[str] = adapter.find_sections_many(groups)
+        return found
     return {section for group in groups for section in adapter.find_sections(group)}
 
 

@@ -235,7 +235,7 @@ def test_read_from_is_left_out(done, groups, address, query, staff):
 
 def test_near_cache_is_left_out(done, address, staff, query, monkeypatch):
     """It is for applications, and what it needs may not be installed here."""
-    monkeypatch.setitem(sys.modules, "cachetools", None)
+    monkeypatch.setitem(sys.modules, "lru", None)
     query = f"{query}&" if query else "?"
     url = f"{address}{query}near_cache=true&max_staleness=2&max_age=30"
     assert done("--url", url, "who", "ben").startswith("groups:\n  editors\n")

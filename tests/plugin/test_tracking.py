@@ -104,6 +104,24 @@ def check_that_it_is_told(adapter, raw):
         assert ("granted" in adapter.find_sections("staff")) == (change == raw.sadd)
 
 
+def check_that_it_says_so(adapter, caplog, reason, expected):
+    """Check that it is said once that tracking is not possible, and that lookups are right."""
+    with caplog.at_level(logging.WARNING):
+        for _ in range(10):
+            assert adapter.find_sections("staff") == expected
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("repoze.what.plugins.redis", "WARNING")
+    message = record.getMessage()
+    assert message.startswith(f"The near cache of {adapter._database} is of no use, so look")
+    assert info(adapter).distrusted in message
+    assert reason in message
+    assert info(adapter)[:2] == (0, 10)
+    assert not info(adapter).is_tracking
+    for secret in LOGIN.values():
+        assert secret not in message
+    caplog.clear()
+
+
 def kill(client):
     """Have the server close all connections that track, and return how many those were."""
     return client.client_kill_filter(_type="pubsub")
@@ -398,6 +416,18 @@ class TestNonsense:
             assert info(adapter)[:2] == (0, 5)
             adapter.close()
 
+    def test_what_it_says(self, connect, caplog):
+        """As a proxy may, which keeps to itself that a command is not for it."""
+        for command, reply, reason in (
+            (b"HELLO", b"+OK\r\n", "it answers HELLO with b'OK'"),
+            (b"CLIENT", b"+QUEUED\r\n", "it answers CLIENT TRACKING with b'QUEUED'"),
+        ):
+            with fake(Script()) as server:
+                server.handshake[command] = reply
+                adapter = connect(to_port(server.port, protocol=2))
+                check_that_it_says_so(adapter, caplog, reason, {"edit"})
+                adapter.close()
+
     def test_subscribed(self, connect):
         with fake(Script(subscribed=b"?what\r\n")) as server:
             adapter = connect(to_port(server.port, protocol=2))
@@ -510,28 +540,12 @@ class TestRefused:
     def adapter_of_guest(self, server, connect):
         return connect(server.client(**LOGIN))
 
-    def check(self, adapter, caplog, reason, expected):
-        with caplog.at_level(logging.WARNING):
-            for _ in range(10):
-                assert adapter.find_sections("staff") == expected
-        [record] = caplog.records
-        assert (record.name, record.levelname) == ("repoze.what.plugins.redis", "WARNING")
-        message = record.getMessage()
-        assert message.startswith(f"The near cache of {adapter._database} is of no use, so look")
-        assert info(adapter).distrusted in message
-        assert reason in message
-        assert info(adapter)[:2] == (0, 10)
-        assert not info(adapter).is_tracking
-        for secret in LOGIN.values():
-            assert secret not in message
-        caplog.clear()
-
     @pytest.mark.parametrize("rule", NEEDED)
     def test_not_permitted(self, permit, adapter_of_guest, raw, caplog, rule):
         permit(*(needed for needed in NEEDED if needed != rule))
         adapter = adapter_of_guest
         raw.acl_log_reset()
-        self.check(adapter, caplog, "no permissions", {"edit", "read"})
+        check_that_it_says_so(adapter, caplog, "no permissions", {"edit", "read"})
         # It was tried once, and is so a minute later.
         refused = [entry["object"] for entry in raw.acl_log()]
         object_of_rule = rule.lstrip("+&")
@@ -558,12 +572,14 @@ class TestRefused:
     def test_each_adapter_says_so(self, permit, writer, connect, server, caplog):
         permit()
         for _ in range(2):
-            self.check(connect(server.client(**LOGIN)), caplog, "no permissions", {"edit", "read"})
+            check_that_it_says_so(
+                connect(server.client(**LOGIN)), caplog, "no permissions", {"edit", "read"}
+            )
 
     def test_fakeredis(self, connect, caplog):
         adapter = connect(fakeredis.FakeRedis())
         fill(adapter)
-        self.check(adapter, caplog, "unknown command", {"edit", "read"})
+        check_that_it_says_so(adapter, caplog, "unknown command", {"edit", "read"})
         adapter.exclude_item("edit", "staff")
         assert adapter.find_sections("staff") == {"read"}
 
@@ -571,7 +587,7 @@ class TestRefused:
         server = servers.RedisServer(executable, "--rename-command", "CLIENT", "")
         try:
             adapter = connect(server.client())
-            self.check(adapter, caplog, "unknown command", set())
+            check_that_it_says_so(adapter, caplog, "unknown command", set())
             adapter.close()
         finally:
             server.stop()
@@ -583,12 +599,12 @@ class TestRefused:
         node = whole.primary(key_slot(NAMESPACE.encode()))
         adapter = connect(node.client(), db=0)
         fill(adapter)
-        self.check(adapter, caplog, "a node of a Redis Cluster", {"edit", "read"})
+        check_that_it_says_so(adapter, caplog, "a node of a Redis Cluster", {"edit", "read"})
 
     @pytest.mark.parametrize("word", [b"-ERR unknown command", b"-NOPROTO sorry"])
     def test_server_that_is_older(self, connect, caplog, word):
         with fake(Script(), word + b"\r\n") as server:
-            self.check(connect(to_port(server.port, protocol=2)), caplog, "o", {"edit"})
+            check_that_it_says_so(connect(to_port(server.port, protocol=2)), caplog, "o", {"edit"})
 
 
 class TestClients:
@@ -725,6 +741,39 @@ class TestClients:
                 f"Sentinel names another primary, at {(servers.HOST, new.port)}."
             )
             check_that_it_is_told(adapter, writer.db_connection)
+            adapter.close()
+        finally:
+            for server in (watch, old, new):
+                server.stop()
+
+    def test_lookup_that_another_sentinel_sends_to_the_old_one(self, executable, connect):
+        """What it answers may be out of date, and nobody would tell of its changes."""
+        old, new = servers.RedisServer(executable), servers.RedisServer(executable)
+        watch = servers.sentinel(executable, new)
+        misled = threading.Event()
+
+        class Misleading(Sentinel):
+            def discover_master(self, service_name):
+                if misled.is_set() and threading.current_thread().name != "PrimaryWatch":
+                    return servers.HOST, old.port
+                return super().discover_master(service_name)
+
+        try:
+            for server in (old, new):
+                fill(RedisPermissionAdapter(server.client(), namespace=NAMESPACE))
+            writer = RedisPermissionAdapter(new.client(), namespace=NAMESPACE)
+            writer.exclude_item("edit", "admins")
+            manager = Misleading([(servers.HOST, watch.port)])
+            adapter = connect(manager.master_for("staff"), max_staleness=20)
+            wait_until_hit(adapter, "staff")
+            misled.set()
+            new.client().client_kill_filter(_type="normal", skipme=True)
+            assert adapter.find_sections("admins") == {"edit"}
+            misled.clear()
+            servers.wait_until(lambda: adapter.find_sections("admins") == set())
+            # It was not that memory is not trusted any more.
+            assert info(adapter).connections == 1
+            wait_until_hit(adapter, "admins")
             adapter.close()
         finally:
             for server in (watch, old, new):

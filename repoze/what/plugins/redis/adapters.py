@@ -1,7 +1,7 @@
 """The adapters: a question of repoze.what becomes one operation on the server."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, partial
 from math import inf
 from types import EllipsisType
@@ -16,7 +16,16 @@ from .connection import WATCH_EVERY, Database, client_of_database
 from .findings import Finding
 from .indexed_layout import IndexedLayout, IndexKeys
 from .layouts import Layout
-from .names import Name, decode, decode_all, described, encode, encode_for_write
+from .names import (
+    Name,
+    Names,
+    decode,
+    decode_all,
+    described,
+    encode,
+    encode_for_write,
+    encode_known,
+)
 from .near_cache import NearCache, NearCacheInfo
 from .plain_layout import PlainLayout
 from .saving import Save, Saving
@@ -28,6 +37,7 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 _ANSWERS = 10_000
 # In seconds. It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05
+_TEXT = frozenset((str,))
 
 
 class RedisAdapter(BaseSourceAdapter):
@@ -177,7 +187,7 @@ class RedisAdapter(BaseSourceAdapter):
 
     def find_sections(self, hint: Any) -> set[str]:
         """Return the sections that belong to *hint*: `find_sections_many` of one."""
-        return self._find({encode(self._item(hint))})
+        return self._find(self._items((hint,)))
 
     def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
         """Return the sections that belong to any of *hints*, asking the server once.
@@ -186,7 +196,7 @@ class RedisAdapter(BaseSourceAdapter):
             adapter. What can name nothing (an empty name, `None`, what is not text, bytes or an
             int) belongs to no section.
         """
-        return self._find({encode(self._item(hint)) for hint in _several(hints)})
+        return self._find(self._items(_several(hints)))
 
     def create_section(self, section: Name) -> None:
         """Add *section*, without items.
@@ -303,17 +313,17 @@ class RedisAdapter(BaseSourceAdapter):
         """Return what the near cache has done in this process, or `None` where there is none."""
         return None if self._near_cache is None else self._near_cache.info()
 
-    def _find(self, items: set[bytes | None]) -> set[str]:
-        items.discard(None)
-        if not items:
-            return set()
-        known = cast(set[bytes], items)
+    def _find(self, items: Collection[object]) -> set[str]:
         if self._near_cache is None:
-            return self._ask_for_sections(known)
-        return self._near_cache.find_sections(frozenset(known), self._ask_for_sections)
+            return self._ask_for_sections(encode_known(items))
+        # Of two that are equal and no text, one may name something else, as True and 1 do.
+        question = items if _TEXT.issuperset(map(type, items)) else encode_known(items)
+        return self._near_cache.find_sections(
+            cast(Names, frozenset(question)), self._ask_for_sections
+        )
 
-    def _ask_for_sections(self, items: Iterable[bytes]) -> set[str]:
-        return decode_all(self._layout.find_sections(list(items)))
+    def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
+        return decode_all(self._layout.find_sections(list(items))) if items else set()
 
     def _make_near_cache(
         self, keys: IndexKeys | None, size: object, max_staleness: float, max_age: float
@@ -364,8 +374,8 @@ class RedisAdapter(BaseSourceAdapter):
     _include_items = include_items
     _exclude_items = exclude_items
 
-    def _item(self, hint: Any) -> object:
-        return hint
+    def _items(self, hints: Iterable[Any]) -> Collection[object]:
+        return hints if isinstance(hints, frozenset) else list(hints)
 
     def _section_exists(self, section: Name) -> bool:
         name = encode(section)
@@ -420,10 +430,14 @@ class RedisGroupAdapter(RedisAdapter):
     DB_NAME = 1
     _KIND = "groups"
 
-    def _item(self, hint: Any) -> object:
+    def _items(self, hints: Iterable[Any]) -> Collection[object]:
+        return [self._user_id(hint) for hint in hints]
+
+    def _user_id(self, hint: Any) -> object:
         if hint is None:
             return None
-        if not isinstance(hint, Mapping):
+        # What an abstract class takes to find out is half as much as an answer from memory.
+        if not isinstance(hint, (dict, Mapping)):
             raise SourceError(
                 f"Credentials are a mapping with a 'repoze.what.userid', not {described(hint)}."
             )

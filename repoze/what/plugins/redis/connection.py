@@ -1,6 +1,8 @@
 """One database of the user's server, over connections of our own that are tried twice."""
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from copy import copy
 from enum import Enum
@@ -16,7 +18,15 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from repoze.what.adapters import AdapterError, SourceError
 
-from .failures import Task, code_word, is_lost_connection, is_reply, source_error, without_secrets
+from .failures import (
+    Task,
+    code_word,
+    forget_context,
+    is_lost_connection,
+    is_reply,
+    source_error,
+    without_secrets,
+)
 from .names import described
 from .primary import Confirmation, PrimaryWatch
 from .scripts import Script
@@ -186,6 +196,7 @@ class Exchange:
         """Whether the connection was gone, so that the question is being asked again."""
         self.pool = pool
         """Where the connection is from."""
+        self._handled = sys.exc_info()[1]
         self._asking = False
         self._has_connection = False
         self._has_failed = False
@@ -209,6 +220,7 @@ class Exchange:
             return question(self)
         except BaseException as error:
             self._has_failed = True
+            forget_context(error, self._handled)
             if self._has_connection and not (self._phase is _Phase.ANSWERED and _is_answer(error)):
                 # Back in the pool, it would hand its late reply to the next caller. What makes no
                 # sense may be the late reply to something else.
@@ -354,6 +366,7 @@ class Database:
         self._part = part
         self._new_client = partial(client_of_database, client, db)
         self._watch_every = watch_every
+        self._last_answer = threading.local()
         self._last_opened = self._open()
 
     def _open(self) -> Opened:
@@ -380,6 +393,11 @@ class Database:
         """Where Sentinels said last that the primary is; `None` where it is not from them."""
         watch = self._opened.watch
         return None if watch is None else watch.confirmation
+
+    @property
+    def answered_by(self) -> tuple[str, int] | None:
+        """Host and port of the primary, found by Sentinels, that last answered this thread."""
+        return getattr(self._last_answer, "by", None)
 
     def close(self) -> None:
         """Close all connections, and ask no Sentinel any more. The next question opens anew.
@@ -429,7 +447,10 @@ class Database:
         exchange = Exchange(opened.pool)
         try:
             try:
-                return self._converse(exchange, question, monotonic() + repeat_within)
+                answer = self._converse(exchange, question, monotonic() + repeat_within)
+                if opened.watch is not None:
+                    self._last_answer.by = exchange.connection.host, exchange.connection.port
+                return answer
             finally:
                 exchange.close()
                 if opened.watch is not None and (exchange.was_lost or exchange.lost_reply):

@@ -1,17 +1,21 @@
 """Answers that are kept, until something that they depend on changes."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from cachetools import LRUCache
+from lru import LRU
+
+from .names import Names
 
 
 class Answer:
-    """The sections that any of *items* is in, as a server that was asked at *asked_at* has it."""
+    """The sections that any item of *question* is in, as a server asked at *asked_at* has it."""
 
-    __slots__ = ("asked_at", "is_current", "items", "sections")
+    __slots__ = ("asked_at", "is_current", "items", "question", "sections")
 
-    def __init__(self, items: frozenset[bytes], asked_at: float) -> None:
-        self.items = items
+    def __init__(self, question: Names, items: Iterable[bytes], asked_at: float) -> None:
+        self.question = question
+        self.items = tuple(items)
+        """Those of the question that can name something, as the bytes that they are stored as."""
         self.asked_at = asked_at
         """The time before the server was asked, on the monotonic clock."""
         self.is_current = True
@@ -27,59 +31,61 @@ class Memory:
     """
 
     def __init__(self, size: int) -> None:
-        self._answers = _Answers(size, self.release)
-        self._dependents: dict[bytes, set[Answer]] = {}
+        self._dependents = dependents = _Dependents()
+        # It is not known to the garbage collector, so nothing that it refers to may refer to it.
+        self._answers: LRU[Names, Answer] = LRU(size, lambda _, answer: dependents.release(answer))
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, items: frozenset[bytes]) -> Answer | None:
-        """Return the answer that is kept for *items*, if there is one."""
-        return self._answers.get(items)
+    def get(self, question: Names) -> Answer | None:
+        """Return the answer that is kept to *question*, if there is one."""
+        return self._answers.get(question)
 
-    def expect(self, items: frozenset[bytes], now: float) -> Answer:
-        """Return an answer for *items*, without its sections yet; keep or release it later."""
-        answer = Answer(items, now)
-        for item in items:
-            self._dependents.setdefault(item, set()).add(answer)
+    def expect(self, question: Names, items: Iterable[bytes], now: float) -> Answer:
+        """Return an answer to *question*, without its sections yet; keep or release it later.
+
+        :param items: those of the question, as the bytes that they are stored as.
+        :param now: the time, on the monotonic clock.
+        """
+        answer = Answer(question, items, now)
+        self._dependents.add(answer)
         return answer
 
     def keep(self, answer: Answer) -> None:
         """Keep *answer*, which was expected, unless one of its items has changed since."""
         if answer.is_current:
-            self._drop(answer.items)
-            self._answers[answer.items] = answer
+            self._drop(answer.question)
+            self._answers[answer.question] = answer
 
     def release(self, answer: Answer) -> None:
-        """Forget what *answer*, which is no longer kept or expected, depends on."""
-        for item in answer.items:
-            dependents = self._dependents.get(item)
-            if dependents is not None:
-                dependents.discard(answer)
-                if not dependents:
-                    del self._dependents[item]
+        """Forget what *answer*, which was expected and is not to be kept, depends on."""
+        self._dependents.release(answer)
 
     def forget(self, item: bytes) -> None:
         """Keep no answer that depends on *item*, neither one that is kept nor one expected."""
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
-            self._drop(answer.items)
-            self.release(answer)
+            self._drop(answer.question)
+            self._dependents.release(answer)
 
-    def _drop(self, items: frozenset[bytes]) -> None:
-        dropped = self._answers.pop(items, None)
+    def _drop(self, question: Names) -> None:
+        dropped = self._answers.pop(question, None)
         if dropped is not None:
-            self.release(dropped)
+            self._dependents.release(dropped)
 
 
-class _Answers(LRUCache[frozenset[bytes], Answer]):
-    """Tells *release* of each answer that makes room for another."""
+class _Dependents(dict[bytes, set[Answer]]):
+    """By items, the answers that depend on them."""
 
-    def __init__(self, size: int, release: Callable[[Answer], None]) -> None:
-        super().__init__(size)
-        self._release = release
+    def add(self, answer: Answer) -> None:
+        for item in answer.items:
+            self.setdefault(item, set()).add(answer)
 
-    def popitem(self) -> tuple[frozenset[bytes], Answer]:
-        items, answer = super().popitem()
-        self._release(answer)
-        return items, answer
+    def release(self, answer: Answer) -> None:
+        for item in answer.items:
+            dependents = self.get(item)
+            if dependents is not None:
+                dependents.discard(answer)
+                if not dependents:
+                    del self[item]

@@ -1,11 +1,14 @@
 """Sections and items: text to an application, bytes to Redis."""
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from repoze.what.adapters import SourceError
 
 Name = str | bytes | int
 """What may name a section or an item. An `int` stands for its decimal text."""
+Names = frozenset[str] | frozenset[bytes]
+"""Several names: text, or the bytes that it is stored as."""
 
 # In characters, of what is shown of a name.
 _LONGEST = 200
@@ -42,6 +45,13 @@ def encode_for_write(name: object) -> bytes:
             "a name is text, UTF-8 bytes or an int, and not empty"
         )
     return encoded
+
+
+def encode_known(names: Iterable[object]) -> set[bytes]:
+    """Return the bytes that those of *names* are stored as which can name something."""
+    encoded = {encode(name) for name in names}
+    encoded.discard(None)
+    return cast(set[bytes], encoded)
 
 
 def decode(name: bytes) -> str:

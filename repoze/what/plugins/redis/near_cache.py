@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
 from time import monotonic
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import redis
 
 from .connection import Database
 from .failures import is_reply
+from .names import Names, encode_known
 from .tracking import CannotTrackError, Tracking
 
 # In seconds. A server that refuses may note each attempt in its log.
@@ -74,7 +75,7 @@ class NearCache:
             from .memory import Memory  # noqa: PLC0415 - it needs what comes with an extra
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "near_cache needs cachetools: pip install 'repoze.what.plugins.redis[near-cache]'"
+                "near_cache needs lru-dict: pip install 'repoze.what.plugins.redis[near-cache]'"
             ) from error
         self._new_memory = partial(Memory, size)
         self._database = database
@@ -101,22 +102,26 @@ class NearCache:
         self._distrusted: str | None = None
 
     def find_sections(
-        self, items: frozenset[bytes], ask: Callable[[frozenset[bytes]], set[str]]
+        self, question: Names, ask: Callable[[Collection[bytes]], set[str]]
     ) -> set[str]:
-        """Return the sections that any of *items* is in, from memory or as *ask* says."""
+        """Return the sections that any item of *question* is in, from memory or as *ask* says."""
         if self._process != os.getpid():
             # A fork that Python does not know of: the lock may be held by nobody.
-            return ask(items)
+            return ask(encode_known(question))
         with self._lock:
             now = monotonic()
             if self._vouches(now):
-                answer = self._memory.get(items)
+                answer = self._memory.get(question)
                 if answer is not None and now - answer.asked_at < self._max_age:
                     self._hits += 1
                     return set(answer.sections)
+            # Not before: for a hit, it would be most of the work.
+            items = encode_known(question)
+            if not items:
+                return set()
             self._misses += 1
             memory = self._memory
-            answer = memory.expect(items, now)
+            answer = memory.expect(question, items, now)
         try:
             sections = ask(items)
         except BaseException:
@@ -125,7 +130,7 @@ class NearCache:
             raise
         with self._lock:
             # Memory that is another by now has heard nothing of what changed since.
-            if memory is self._memory and self._tracking is not None:
+            if memory is self._memory and self._hears_of_changes_there():
                 answer.sections = frozenset(sections)
                 memory.keep(answer)
             else:
@@ -156,6 +161,14 @@ class NearCache:
             self._unproved += 1
             return False
         return True
+
+    def _hears_of_changes_there(self) -> bool:
+        """Whether it is told of changes by the server that this thread has just asked."""
+        tracking = self._tracking
+        if tracking is None or not self._is_of_sentinels:
+            return tracking is not None
+        # One Sentinel may have sent the question to a server that another says is relieved.
+        return self._database.answered_by == tracking.address
 
     def _heed(self, key: bytes | None) -> None:
         self._invalidations += 1

@@ -56,13 +56,20 @@ class Tracking:
     def _begin(self, prefix: bytes) -> None:
         # Unlike CLIENT ID, it needs no permission.
         hello = self._ask("HELLO", 2)
-        server = dict(zip(hello[::2], hello[1::2], strict=True))
-        if server[b"mode"] == b"cluster":
+        try:
+            server = dict(zip(hello[::2], hello[1::2], strict=True))
+            mode, number = server[b"mode"], server[b"id"]
+        except (KeyError, TypeError, ValueError):
+            raise CannotTrackError(f"it answers HELLO with {described(hello)}") from None
+        if mode == b"cluster":
             raise CannotTrackError(
                 "it is a node of a Redis Cluster, and does not say when it has lost the slot"
             )
-        number = server[b"id"]
-        self._ask("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", prefix)
+        turned_on = self._ask(
+            "CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", prefix
+        )
+        if turned_on != b"OK":
+            raise CannotTrackError(f"it answers CLIENT TRACKING with {described(turned_on)}")
         self._ask("SUBSCRIBE", _CHANNEL)
         self._send_ping(time.monotonic())
         while self._ping_sent is not None:
