@@ -1,6 +1,8 @@
 """What becomes of a question when its connection fails, at each point where it may."""
 
 import time
+from queue import Empty
+from ssl import SSLError
 
 import pytest
 import redis
@@ -42,6 +44,22 @@ def test_lookup_is_asked_again(proxied, name, fault):
     proxy, adapter = proxied
     proxy.arm(fault)
     assert LOOKUPS[name](adapter) == ANSWERS[name]
+
+
+@pytest.mark.parametrize("handled", [IndexError, Empty, SSLError, redis.exceptions.ReadOnlyError])
+def test_lookup_in_the_handler_of_an_error(proxied, handled):
+    """Of one that redis-py's own errors arise from where they say something else."""
+    proxy, adapter = proxied
+    lookup, answer = LOOKUPS["find_sections"], ANSWERS["find_sections"]
+    try:
+        raise handled  # noqa: TRY301 - a lookup in its handler is what this is about
+    except handled:
+        proxy.arm(CUT_REPLY)
+        assert lookup(adapter) == answer
+        proxy.arm(CUT_REPLY, CUT_REPLY)
+        with pytest.raises(SourceUnavailable, match="Is it running") as raised:
+            lookup(adapter)
+    assert isinstance(raised.value.__context__, handled)
 
 
 @pytest.mark.parametrize("name", LOOKUPS)

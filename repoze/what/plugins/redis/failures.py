@@ -117,6 +117,19 @@ def _is_of_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
+def forget_context(error: BaseException, handled: BaseException | None) -> None:
+    """Let *error* not have arisen from *handled*, which the application is handling as it asks.
+
+    What redis-py's errors arose from says what they are about. Python lets them arise from that,
+    too, and reminds of it again when the error of the source is raised.
+    """
+    while (context := error.__context__) is not None:
+        if context is handled:
+            error.__context__ = None
+            return
+        error = context
+
+
 def without_secrets(error: Exception) -> Exception:
     """Return *error*, or one of its class that does not quote the passwords of the Sentinels."""
     return type(error)() if isinstance(error, _UNKNOWN_TO_SENTINEL) else error
