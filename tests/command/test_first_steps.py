@@ -66,8 +66,13 @@ def test_wrong_password(refused, executable):
     assert "Check the user name and the password of the client." in line
     assert PASSWORD not in line
     line = refused("--url", f"redis://127.0.0.1:{server.port}", *LIST)
-    assert "Check the user name and the password of the client." in line
+    assert "it wants a password, and the client has none. Check the user name and the pass" in line
     server.stop()
+
+
+def test_tls_with_a_server_that_has_none(refused, server):
+    line = refused("--url", f"rediss://127.0.0.1:{server.port}?socket_connect_timeout=0.2", *LIST)
+    assert line.endswith("Does it speak TLS at that address?\n")
 
 
 def test_namespace_with_a_space(refused):

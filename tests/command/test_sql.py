@@ -262,7 +262,7 @@ def test_another_quickstart(refused, database, url):
         (f"no-such-dialect://rosa:{PASSWORD}@localhost/x", "That is no URL of a database."),
         (f"postgresql://rosa:{PASSWORD}@localhost:port/x", "That is no URL of a database."),
         (f"sqlite:///data.db?timeout={PASSWORD}", "That is no URL of a database."),
-        (f"oracle+cx_oracle://rosa:{PASSWORD}@localhost/x", "is not installed: cx_Oracle"),
+        (f"oracle+cx_oracle://rosa:{PASSWORD}@localhost/x", "is not installed: cx_Oracle. Install"),
     ],
 )
 def test_wrong_database(refused, url, direction, database_url, problem):

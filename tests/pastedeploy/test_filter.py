@@ -279,15 +279,18 @@ def test_wrong_configuration_of_who(load, folder, old, new, message):
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "option"),
     [
-        ("config_file = %(here)s/whose.ini", NOWHERE),
-        (WHO, NOWHERE, "log_file = %(here)s/nowhere/who.log"),
+        (("config_file = %(here)s/whose.ini", NOWHERE), "config_file"),
+        ((WHO, NOWHERE, "log_file = %(here)s/nowhere/who.log"), "log_file"),
     ],
 )
-def test_file_that_cannot_be_opened(load, lines):
-    with pytest.raises(FileNotFoundError):
+def test_file_that_cannot_be_opened(load, lines, option):
+    with pytest.raises(
+        FileNotFoundError, match=f"{option} cannot be opened: No such file"
+    ) as raised:
         load(*lines)
+    assert str(raised.value).endswith(("whose.ini'", "who.log'"))
 
 
 def test_adapters_reach_the_application(url, folder):

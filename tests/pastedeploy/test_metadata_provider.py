@@ -35,7 +35,7 @@ def test_databases_of_their_own(url, fill, server):
         ("namespace", "redis.namespace", "There is no setting 'redis.namespace'. There are url, "),
         ("namespace", "name", "There is no setting 'name'. There are url, groups.db, "),
         ("url = ", "url = s3cret", "url has to begin with redis://"),
-        ("url", "address", "url is missing. Give one"),
+        ("url", "address", "There is no setting 'address'. There are url, "),
     ],
 )
 def test_wrong_settings(load, folder, old, new, message):

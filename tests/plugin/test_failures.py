@@ -191,7 +191,9 @@ REFUSALS = {
     "LOADING": Refusal(loading, "try again when it has", SourceUnavailable),
     "MASTERDOWN": Refusal(replica_without_primary, "has lost its primary", SourceUnavailable),
     "maxclients": Refusal(too_many_clients, "maxclients", SourceUnavailable),
-    "NOAUTH": Refusal(no_password, PASSWORD),
+    "NOAUTH": Refusal(
+        no_password, "refused it: it wants a password, and the client has none. Check"
+    ),
     "WRONGPASS": Refusal(wrong_password, PASSWORD),
     "NOPERM, command": Refusal(forbidden_commands, PERMISSION),
     "NOPERM, key": Refusal(forbidden_keys, PERMISSION),

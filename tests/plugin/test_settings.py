@@ -156,6 +156,10 @@ def test_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            {"redis.ur1": "redis://localhost"},
+            "There is no setting 'redis.ur1'. There are redis.url,",
+        ),
         ({}, "redis.url is missing. Give one such as redis://localhost:6379, or set REPOZE_WHAT_"),
         ({"redis.url": ""}, "redis.url has to begin with redis://"),
         ({"redis.url": "redis://h:s3cret"}, "redis.url has a port that is no number"),

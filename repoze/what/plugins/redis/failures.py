@@ -60,6 +60,8 @@ _PHRASES = {
     "executing the script can't ": "NOPERM",
 }
 _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
+# Redis tells at length what HELLO can do, rather than that a password is missing.
+_WITHOUT_PASSWORD = ("Authentication required", "HELLO must be called")
 _NO_DATABASES = "SELECT is not allowed in cluster mode"
 _NO_SUCH_DATABASE = "DB index is out of range"
 
@@ -117,6 +119,13 @@ def _is_of_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
+def _is_of_handshake(error: BaseException | None) -> bool:
+    """Whether *error* arose from a handshake of TLS that the server did not take part in."""
+    while error is not None and "handshake operation" not in str(error):
+        error = error.__context__
+    return error is not None
+
+
 def forget_context(error: BaseException, handled: BaseException | None) -> None:
     """Let *error* not have arisen from *handled*, which the application is handling as it asks.
 
@@ -155,11 +164,14 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
     """
     unavailable = True
     if code_word(error) is not None or isinstance(error, redis.ResponseError):
-        problem = f"{server} refused it: {str(error).rstrip('.')}."
+        reason = str(error).rstrip(".")
+        if reason.startswith(_WITHOUT_PASSWORD):
+            reason = "it wants a password, and the client has none"
+        problem = f"{server} refused it: {reason}."
         unavailable, advice = _advice_on_refusal(error, server)
     elif isinstance(error, redis.TimeoutError):
         problem = f"{server} did not answer in time: {error}."
-        advice = ""
+        advice = "Does it speak TLS at that address?" if _is_of_handshake(error) else ""
     elif is_exhausted_pool(error):
         problem = f"All connections to {server} are in use: {error}"
         advice = "Raise the max_connections of the client's pool."

@@ -119,7 +119,7 @@ OPTIONS_OF_SENTINELS: Options = {
     "sentinel_password": _text,
 }
 
-_OPTIONS = {**OPTIONS_OF_ADAPTERS, **OPTIONS_OF_CLIENTS, **OPTIONS_OF_SENTINELS}
+OPTIONS: Options = {**OPTIONS_OF_ADAPTERS, **OPTIONS_OF_CLIENTS, **OPTIONS_OF_SENTINELS}
 
 
 def read_options(options: Mapping[str, object]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def read_options(options: Mapping[str, object]) -> dict[str, Any]:
     return {
         name: read_option(name, "none" if value is None else value)
         for name, value in options.items()
-        if value is not None or _OPTIONS[name] is _seconds
+        if value is not None or OPTIONS[name] is _seconds
     }
 
 
@@ -143,7 +143,7 @@ def read_option(name: str, value: object) -> Any:
     if not isinstance(value, str | int | float | os.PathLike):
         raise TypeError(f"{name} is text, not an object of type {type(value).__name__}.")
     try:
-        return _OPTIONS[name](str(value))
+        return OPTIONS[name](str(value))
     except ValueError as error:
         raise ValueError(f"{name} is {error}.") from None
 

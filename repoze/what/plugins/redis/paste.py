@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from configparser import InterpolationError
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from repoze.who.config import WhoConfig
 
@@ -103,7 +103,7 @@ def make_metadata_provider(**settings: str) -> AuthorizationMetadata:
 
 def _read_who_config(file: str, here: str) -> Any:
     config = WhoConfig(here)
-    with Path(file).open(encoding="utf-8") as opened:
+    with _open("config_file", file, "r") as opened:
         try:
             config.parse(opened)
         except InterpolationError as error:
@@ -136,4 +136,12 @@ def _log(file: str | None, level: int) -> TextIO | logging.Logger | None:
     if file.lower() == "stdout":
         return sys.stdout
     # repoze.who's own filter opens it for bytes, which then fails to take text.
-    return Path(file).open("a", encoding="utf-8")
+    return _open("log_file", file, "a")
+
+
+def _open(option: str, file: str, mode: str) -> TextIO:
+    try:
+        return cast(TextIO, Path(file).open(mode, encoding="utf-8"))
+    except OSError as error:
+        reason = f"{option} cannot be opened: {error.strerror}"
+        raise type(error)(error.errno, reason, file) from None

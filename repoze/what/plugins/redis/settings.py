@@ -1,14 +1,14 @@
 """Settings of an application, as configuration files have them: from text to both adapters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import EllipsisType
 from typing import Any, NamedTuple
 
 from .adapters import RedisAdapter, RedisGroupAdapter, RedisPermissionAdapter
-from .options import read_option, refuse_unknown
+from .options import OPTIONS, read_option, refuse_unknown
 from .urls import client_and_arguments, known_options, url_or_environment
 
-_GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
+_DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
 
 class Adapters(NamedTuple):
@@ -38,14 +38,12 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
         for name, value in settings.items()
         if name.startswith(prefix)
     }
+    if "url" not in options:
+        # It may be there, misspelt.
+        _refuse_unknown(options, OPTIONS, prefix)
     url = url_or_environment(options.pop("url", None), f"{prefix}url")
-    databases = {name: options.pop(name, None) for name in (_GROUPS_DB, _PERMISSIONS_DB)}
-    known = ["url", *databases, *known_options(url.scheme)]
-    refuse_unknown(
-        [prefix + name for name in options],
-        [prefix + name for name in known],
-        "There is no setting",
-    )
+    databases = {name: options.pop(name, None) for name in _DATABASES}
+    _refuse_unknown(options, known_options(url.scheme), prefix)
     client, arguments = client_and_arguments(url, options)
     of_both = arguments.pop("db", ...)
     groups_db, permissions_db = (
@@ -61,6 +59,14 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
     return Adapters(
         RedisGroupAdapter(client, groups_db, **arguments),
         RedisPermissionAdapter(client, permissions_db, **arguments),
+    )
+
+
+def _refuse_unknown(options: Iterable[str], known: Iterable[str], prefix: str) -> None:
+    refuse_unknown(
+        [prefix + name for name in options],
+        [prefix + name for name in ("url", *_DATABASES, *known)],
+        "There is no setting",
     )
 
 

@@ -76,7 +76,8 @@ def _connection(url: str) -> Connection:
         ) from None
     except ImportError as error:
         raise Failure(
-            f"The driver of that database is not installed: {error.name or error}"
+            f"The driver of that database is not installed: {error.name or error}. Install it with "
+            "pip, or name another in the URL, as in postgresql+psycopg://."
         ) from error
 
 
