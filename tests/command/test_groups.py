@@ -126,6 +126,7 @@ def test_rename_of_no_group(refused, staff):
 
 
 WAITING = "'editors' -> 'redaction' (being renamed)"
+GONE = "The server is gone."
 AGAIN = f'Run it again: until then its permissions may be kept for "{WAITING}".'
 STEPS = [
     (RedisPermissionAdapter, "rename_item", 1),
@@ -153,12 +154,12 @@ def interrupt(monkeypatch, step, error, *, is_done):
 
 @pytest.mark.parametrize("step", STEPS, ids=["keep", "rename", "hand on"])
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("error", [SourceUnavailable("The server is gone."), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_rename_that_is_interrupted(
     run, done, *, staff, groups, permissions, monkeypatch, step, is_done, error
 ):
     with monkeypatch.context() as patch:
-        interrupt(patch, step, error, is_done=is_done)
+        interrupt(patch, step, error(GONE), is_done=is_done)
         result = run("groups", "rename", "editors", "redaction")
     there = groups.get_all_sections()
     # No right is left where a group could yet be made, and nobody has any that was not theirs.
@@ -166,8 +167,8 @@ def test_rename_that_is_interrupted(
     assert having <= {*there, WAITING}
     assert permissions.find_sections("writers") == {"write"}
     assert permissions.find_sections("interns") == set()
-    if isinstance(error, SourceUnavailable):
-        assert (result.exit_code, result.stderr) == (2, f"Error: The server is gone. {AGAIN}\n")
+    if error is SourceUnavailable:
+        assert (result.exit_code, result.stderr) == (2, f"Error: {GONE} {AGAIN}\n")
     else:
         assert (result.exit_code, result.stderr) == (130, f"\n{AGAIN}\nInterrupted.\n")
     if step == STEPS[-1] and is_done:
@@ -243,14 +244,14 @@ def test_delete(run, staff, groups, permissions):
     ids=["revoke", "delete"],
 )
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("error", [SourceUnavailable("The server is gone."), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_delete_that_is_interrupted(
     run, *, staff, groups, permissions, monkeypatch, step, is_done, error
 ):
     with monkeypatch.context() as patch:
-        interrupt(patch, step, error, is_done=is_done)
+        interrupt(patch, step, error(GONE), is_done=is_done)
         result = run("groups", "delete", "editors", "--yes")
-    assert result.exit_code == (2 if isinstance(error, SourceUnavailable) else 130)
+    assert result.exit_code == (2 if error is SourceUnavailable else 130)
     having = set().union(*permissions.get_all_sections().values())
     assert having <= groups.get_all_sections().keys()
     run("groups", "delete", "editors", "--yes")

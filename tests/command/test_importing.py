@@ -18,6 +18,7 @@ LOOK = (
     "Error: Nothing was written. Look whose that is, or say --merge to let it stay and add what is "
     "to come.\n"
 )
+GONE = "The server is gone."
 AGAIN = "What is written stays: run it again to complete it."
 # What the pages of a large import take, beside what a small one takes.
 MEGABYTES = 30
@@ -128,7 +129,7 @@ def test_larger_than_a_page(import_, groups):
     assert groups.get_all_sections() == {"some": set(many), "all": set(many)}
 
 
-@pytest.mark.parametrize("error", [SourceUnavailable("The server is gone."), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_stopped_and_run_again(import_, groups, permissions, monkeypatch, error):
     sections = {f"group-{number}": ["rosa", "ben"] for number in range(10)}
     grants = {"publish": ["group-1", "group-2"]}
@@ -138,13 +139,13 @@ def test_stopped_and_run_again(import_, groups, permissions, monkeypatch, error)
     def include_some_items(adapter, section, items):
         calls.append(section)
         if len(calls) == 5:
-            raise error
+            raise error(GONE)
         include_items(adapter, section, items)
 
     with monkeypatch.context() as patch:
         patch.setattr(RedisGroupAdapter, "include_items", include_some_items)
         result = import_(sections, grants)
-    assert result.exit_code == (2 if isinstance(error, SourceUnavailable) else 130)
+    assert result.exit_code == (2 if error is SourceUnavailable else 130)
     assert AGAIN in result.stderr
     assert len(groups.get_all_sections()) == 5
     assert permissions.get_all_sections() == {}

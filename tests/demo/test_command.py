@@ -162,6 +162,8 @@ def test_an_interruption_while_the_server_starts_cleans_up(number, temporary, tm
         try:
             # This waits for somebody to write to it, and the reading for the end of who does.
             with alive.open() as server:
+                # While Python forks, it drops what a signal raises.
+                time.sleep(0.5)
                 demo.send_signal(number)
                 assert demo.wait(timeout=60) == 130
                 assert server.read() == ""
