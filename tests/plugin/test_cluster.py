@@ -1,5 +1,6 @@
 """Both adapters on a Redis Cluster, also while it loses nodes and moves slots."""
 
+import gc
 import logging
 import os
 import random
@@ -8,6 +9,7 @@ import threading
 import time
 import unittest
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 
@@ -34,11 +36,13 @@ PERMISSIONS = {"edit": {"staff", "admins"}, "read": {"staff"}, "stop": set()}
 
 
 @pytest.fixture
-def whole(executable) -> cluster.Cluster:
+def whole(executable) -> Iterator[cluster.Cluster]:
     """A cluster that is empty, and to be left whole."""
     shared = cluster.running(executable)
     shared.empty()
-    return shared
+    yield shared
+    # Clients of a cluster refer to themselves, and have connections to all of its nodes.
+    gc.collect()
 
 
 @pytest.fixture
