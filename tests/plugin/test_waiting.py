@@ -91,8 +91,11 @@ def test_server_that_accepts_and_says_nothing(options):
 def test_server_that_does_not_answer_the_question(options):
     with FakeServer(lambda _: b"") as server:
         check_all_late(server.port, options, R)
-        for commands in server.asked:
-            assert [command in HANDSHAKE for command in commands].count(False) == 1
+        # On a loaded machine, a handshake may be too late as well.
+        questions = [
+            sum(command not in HANDSHAKE for command in commands) for commands in server.asked
+        ]
+        assert max(questions) == 1
 
 
 @pytest.fixture
