@@ -4,16 +4,15 @@ import io
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
-import time
 from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 
 import click.testing
 import pytest
+from interruptions import press_ctrl_c
 from sqlalchemy import create_engine, text
 
 from repoze.what.plugins.redis.command.program import program
@@ -80,10 +79,7 @@ class Shell:
     def stop_watching(self):
         """Press Ctrl-C, and return the exit status."""
         process, self._watching = self._watching, None
-        # What it printed last is not the last that it does, and coverage, which counts its lines,
-        # would wait for ever where it is interrupted while it has a lock.
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        press_ctrl_c(process.pid)
         process.communicate()
         self._too_late.cancel()
         return process.returncode

@@ -15,15 +15,13 @@ from pathlib import Path
 import pytest
 import redis
 import servers
+from interruptions import press_ctrl_c
 
 from repoze.what.plugins.redis.command import notifications
 from repoze.what.plugins.redis.command.program import program
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
 EVERY = ("--every", "0.1")
-# In seconds. What it printed last is not the last that it does, and coverage, which counts its
-# lines, would wait for ever where it is interrupted while it has a lock.
-UNTIL_IT_WAITS = 0.1
 
 
 @pytest.fixture
@@ -61,8 +59,7 @@ def watch(url, monkeypatch):
                     do()
                     printed.extend(ends["stdout"].readline() for _ in range(lines))
                     if lines:
-                        time.sleep(UNTIL_IT_WAITS)
-                        os.kill(os.getpid(), signal.SIGINT)
+                        press_ctrl_c(os.getpid())
 
             thread = threading.Thread(target=act)
             thread.start()
@@ -270,8 +267,7 @@ class TestProcess:
     def test_ctrl_c(self, process, groups):
         groups.create_section("sellers")
         assert changes([process.stdout.readline()]) == ["group 'sellers': created"]
-        time.sleep(UNTIL_IT_WAITS)
-        process.send_signal(signal.SIGINT)
+        press_ctrl_c(process.pid)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
 

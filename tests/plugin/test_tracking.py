@@ -719,13 +719,21 @@ class TestClients:
             watch.stop()
             watched.stop()
 
-    def test_sentinel_that_names_another(self, executable, connect):
+    @pytest.fixture
+    def old_and_new(self, executable):
+        """Two servers with the same source, which know nothing of each other."""
+        pair = [servers.RedisServer(executable) for _ in range(2)]
+        for server in pair:
+            fill(RedisPermissionAdapter(server.client(), namespace=NAMESPACE))
+        yield pair
+        for server in pair:
+            server.stop()
+
+    def test_sentinel_that_names_another(self, executable, old_and_new, connect):
         """The one of before, which goes on answering, is not believed any more."""
-        old, new = servers.RedisServer(executable), servers.RedisServer(executable)
+        old, new = old_and_new
         watch = servers.sentinel(executable, old)
         try:
-            for server in (old, new):
-                fill(RedisPermissionAdapter(server.client(), namespace=NAMESPACE))
             writer = RedisPermissionAdapter(new.client(), namespace=NAMESPACE)
             writer.exclude_item("edit", "staff")
             manager = Sentinel([(servers.HOST, watch.port)])
@@ -743,12 +751,13 @@ class TestClients:
             check_that_it_is_told(adapter, writer.db_connection)
             adapter.close()
         finally:
-            for server in (watch, old, new):
-                server.stop()
+            watch.stop()
 
-    def test_lookup_that_another_sentinel_sends_to_the_old_one(self, executable, connect):
+    def test_lookup_that_another_sentinel_sends_to_the_old_one(
+        self, executable, old_and_new, connect
+    ):
         """What it answers may be out of date, and nobody would tell of its changes."""
-        old, new = servers.RedisServer(executable), servers.RedisServer(executable)
+        old, new = old_and_new
         watch = servers.sentinel(executable, new)
         misled = threading.Event()
 
@@ -759,8 +768,6 @@ class TestClients:
                 return super().discover_master(service_name)
 
         try:
-            for server in (old, new):
-                fill(RedisPermissionAdapter(server.client(), namespace=NAMESPACE))
             writer = RedisPermissionAdapter(new.client(), namespace=NAMESPACE)
             writer.exclude_item("edit", "admins")
             manager = Misleading([(servers.HOST, watch.port)])
@@ -776,8 +783,7 @@ class TestClients:
             wait_until_hit(adapter, "admins")
             adapter.close()
         finally:
-            for server in (watch, old, new):
-                server.stop()
+            watch.stop()
 
 
 def ids_of_tracking_connections(server):

@@ -171,8 +171,7 @@ class RedisAdapter(BaseSourceAdapter):
 
     def get_many_section_items(self, sections: Iterable[Name]) -> dict[str, set[str]]:
         """Return the items of those of *sections* that there are, asking for 100 at a time."""
-        names = {encode(section) for section in _several(sections)}
-        found = self._layout.get_many_section_items([name for name in names if name is not None])
+        found = self._layout.get_many_section_items(list(encode_known(_several(sections))))
         return {decode(section): decode_all(items) for section, items in found.items()}
 
     def get_section_items(self, section: Name) -> set[str]:

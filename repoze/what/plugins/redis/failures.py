@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty
 
@@ -112,18 +113,21 @@ def is_exhausted_pool(error: Exception) -> bool:
     )
 
 
-def _is_of_tls(error: BaseException | None) -> bool:
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error*, then what it arose from, then what that did."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _is_of_tls(error: BaseException) -> bool:
     """Whether *error* arose from one of TLS."""
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__context__
-    return error is not None
+    return any(isinstance(each, ssl.SSLError) for each in _with_contexts(error))
 
 
-def _is_of_handshake(error: BaseException | None) -> bool:
+def _is_of_handshake(error: BaseException) -> bool:
     """Whether *error* arose from a handshake of TLS that the server did not take part in."""
-    while error is not None and "handshake operation" not in str(error):
-        error = error.__context__
-    return error is not None
+    return any("handshake operation" in str(each) for each in _with_contexts(error))
 
 
 def forget_context(error: BaseException, handled: BaseException | None) -> None:
@@ -132,11 +136,9 @@ def forget_context(error: BaseException, handled: BaseException | None) -> None:
     What redis-py's errors arose from says what they are about. Python lets them arise from that,
     too, and reminds of it again when the error of the source is raised.
     """
-    while (context := error.__context__) is not None:
-        if context is handled:
-            error.__context__ = None
-            return
-        error = context
+    for each in _with_contexts(error):
+        if each.__context__ is handled:
+            each.__context__ = None
 
 
 def without_secrets(error: Exception) -> Exception:

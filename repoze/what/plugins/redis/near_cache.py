@@ -164,11 +164,10 @@ class NearCache:
 
     def _hears_of_changes_there(self) -> bool:
         """Whether it is told of changes by the server that this thread has just asked."""
-        tracking = self._tracking
-        if tracking is None or not self._is_of_sentinels:
-            return tracking is not None
+        if self._tracking is None:
+            return False
         # One Sentinel may have sent the question to a server that another says is relieved.
-        return self._database.answered_by == tracking.address
+        return not self._is_of_sentinels or self._database.answered_by == self._tracking.address
 
     def _heed(self, key: bytes | None) -> None:
         self._invalidations += 1
