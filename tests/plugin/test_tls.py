@@ -250,7 +250,9 @@ def test_server_that_is_not_trusted(serve, connect, name, ca, reason):
 
 def test_client_without_tls(secured, source, options):
     client = redis.Redis(host=servers.HOST, port=secured.tls_port, socket_timeout=10)
-    check_refusals(RedisPermissionAdapter(client, **options), "cannot be reached")
+    check_refusals(
+        RedisPermissionAdapter(client, **options), r"cannot be reached: .* speak TLS there \(rediss"
+    )
     assert source.get_all_sections() == BEFORE
 
 

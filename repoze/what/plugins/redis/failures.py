@@ -130,6 +130,13 @@ def _is_of_handshake(error: BaseException) -> bool:
     return any("handshake operation" in str(each) for each in _with_contexts(error))
 
 
+def _has_hung_up(error: BaseException) -> bool:
+    """Whether *error* is that of a connection which was made, and which the server then closed."""
+    return "closed by server" in str(error) or any(
+        isinstance(each, ConnectionResetError | BrokenPipeError) for each in _with_contexts(error)
+    )
+
+
 def forget_context(error: BaseException, handled: BaseException | None) -> None:
     """Let *error* not have arisen from *handled*, which the application is handling as it asks.
 
@@ -215,4 +222,6 @@ def _advice_on_connecting(error: Exception) -> str:
         return "Raise its maxclients, or lower the max_connections of its clients."
     if _is_of_tls(error):
         return "Do client and server trust each other's certificate?"
+    if _has_hung_up(error):
+        return "Is it running, and does it speak TLS there (rediss://) or not (redis://)?"
     return "Is it running, and is the address right?"
