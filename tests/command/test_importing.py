@@ -100,6 +100,18 @@ def test_new_group_has_what_the_file_gives_it(import_, staff, permissions):
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_permissions_of_no_group(import_, staff, permissions, option):
+    permissions.include_items("sell", ["sellers"])
+    grants = {"sell": ["sellers", "ghosts", "writers", "buyers"], "buy": ["ghosts", "buyers"]}
+    result = import_({"buyers": []}, grants, "--merge", option)
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "permissions: granted to what is no group here: 'ghosts', 'sellers'. Whoever makes one has "
+        "them.\n",
+    )
+
+
 def test_dry_run(import_, staff, groups):
     before = groups.get_all_sections()
     result = import_(

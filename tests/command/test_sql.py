@@ -142,6 +142,15 @@ def test_import(done, filled, groups, permissions):
     assert permissions.get_all_sections() == PERMISSIONS
 
 
+def test_url_in_the_environment(done, filled, groups, permissions, monkeypatch):
+    monkeypatch.setenv("REPOZE_WHAT_SQL_URL", filled.url)
+    empty(groups, permissions)
+    assert done("import", "sql").startswith("groups: 3 new")
+    groups.create_section("buyers")
+    assert done("export", "sql").startswith("groups: 1 new, 0 completed, 3 as before")
+    assert filled.groups == GROUPS | {"buyers": set()}
+
+
 def test_import_of_nothing(done, database, groups):
     assert done("import", "sql", database.url).startswith("groups: 0 new")
     assert groups.get_all_sections() == {}

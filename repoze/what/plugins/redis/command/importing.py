@@ -66,6 +66,11 @@ class Importer:
             if section not in self._contents["groups"].sections:
                 yield decode(section)
 
+    def unknown_groups(self) -> set[str]:
+        """Return what permissions are granted to and is no group: neither staged, nor there."""
+        known = self._contents["groups"].sections
+        return {decode(group) for group in self._stage.groups_only_granted() if group not in known}
+
     def _is_staged(self, permission: str, group: str) -> bool:
         return self._stage.has("permissions", encode_for_write(permission), encode_for_write(group))
 

@@ -94,6 +94,14 @@ class Stage:
         while page := found.fetchmany(at_a_time):
             yield [item for (item,) in page]
 
+    def groups_only_granted(self) -> Iterator[bytes]:
+        """Return the groups that permissions are granted to, and that are not staged themselves."""
+        found = self._database.execute(
+            "SELECT DISTINCT item FROM items WHERE kind = 'permissions' AND NOT EXISTS (SELECT 1 "
+            "FROM sections WHERE sections.kind = 'groups' AND section = item)"
+        )
+        return (group for (group,) in found)
+
     def has(self, kind: str, section: bytes, item: bytes) -> bool:
         """Return whether a section has an item."""
         found = self._database.execute(

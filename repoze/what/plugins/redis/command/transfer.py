@@ -16,7 +16,7 @@ from .failures import Failure
 from .importing import Importer
 from .ini_files import read_ini, write_ini
 from .json_files import read_json, write_json
-from .output import json_option, progress
+from .output import json_option, progress, some
 from .sources import Sources, pass_sources
 from .staging import Entry, Input, stage
 from .summaries import echo_summaries, refuse
@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _merge = click.option(
     "--merge", is_flag=True, help="Also where a group or permission there has others than here."
 )
-_sql_url = click.argument("database_url", metavar="DATABASE_URL")
+_sql_url = click.argument("database_url", metavar="DATABASE_URL", envvar="REPOZE_WHAT_SQL_URL")
 
 
 # Whether it can be opened is seen when it is, and told in one line.
@@ -105,7 +105,8 @@ def export_sql(
 ) -> None:
     """Add groups and permissions to the tables of a TurboGears quickstart.
 
-    What is there stays. All is written in one transaction, or nothing.
+    What is there stays. All is written in one transaction, or nothing. Without DATABASE_URL it is
+    what REPOZE_WHAT_SQL_URL in the environment says: a password belongs there.
     """
     tables = _sql_tables()
     with tables.connect(database_url) as connection:
@@ -199,7 +200,11 @@ def import_xml(
 @_import_options
 @pass_sources
 def import_sql(sources: Sources, /, database_url: str, **options: bool) -> None:
-    """Add what is in the tables of a TurboGears quickstart."""
+    """Add what is in the tables of a TurboGears quickstart.
+
+    Without DATABASE_URL it is what REPOZE_WHAT_SQL_URL in the environment says: a password belongs
+    there.
+    """
     tables = _sql_tables()
     with tables.connect(database_url) as connection:
         _import(sources, [tables.sql_input(connection)], **options)
@@ -216,6 +221,13 @@ def _import(
         with progress("comparing", staged.length) as bar:
             summaries = importer.compare(bar)
         _refuse_conflicts(importer.conflicts, accepted=merge)
+        unknown = importer.unknown_groups()
+        if unknown:
+            click.echo(
+                f"permissions: granted to what is no group here: {some(unknown)}. Whoever makes "
+                "one has them.",
+                err=True,
+            )
         if not dry_run:
             with progress("writing", staged.length) as bar:
                 importer.write(bar)
