@@ -12,6 +12,7 @@ from .permissions import permissions
 from .review import check, repair
 from .sources import Sources, source_options
 from .transfer import export, import_
+from .users import users
 from .watching import watch
 
 
@@ -34,5 +35,17 @@ def program(ctx: click.Context, /, **options: Any) -> None:
     ctx.obj = Sources(**options)
 
 
-for _command in (groups, permissions, who, can, check, repair, export, import_, copy, watch):
+for _command in (
+    groups,
+    permissions,
+    users,
+    who,
+    can,
+    check,
+    repair,
+    export,
+    import_,
+    copy,
+    watch,
+):
     program.add_command(_command)
