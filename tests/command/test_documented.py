@@ -10,7 +10,6 @@ import threading
 from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 
-import click.testing
 import pytest
 from interruptions import press_ctrl_c
 from sqlalchemy import create_engine, text
@@ -44,9 +43,10 @@ class Keyboard(io.BytesIO):
 class Shell:
     """What runs the commands of the page, and shows what a terminal would."""
 
-    def __init__(self, server, query, environment):
+    def __init__(self, server, query, run, environment):
         self._server = server
         self._query = query
+        self._run_program = run
         self._environment = environment
         self._status = 0
         self._watching = None
@@ -95,9 +95,7 @@ class Shell:
 
     def _repoze_what_redis(self, words, shown):
         typed = Keyboard("".join(re.findall(r"\[y/N\]: (.*\n)", shown)).encode())
-        result = click.testing.CliRunner().invoke(
-            program, list(map(self._address, words)), input=typed
-        )
+        result = self._run_program(*map(self._address, words), stdin=typed)
         self._status = result.exit_code
         return result.output.replace(f"127.0.0.1:{self._server.port}", "localhost:6379")
 
@@ -145,9 +143,9 @@ def announcing_nothing(server):
 
 
 @pytest.fixture
-def shell(server, query, tmp_path, monkeypatch):
+def shell(server, query, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shell = Shell(server, query, monkeypatch)
+    shell = Shell(server, query, run, monkeypatch)
     yield shell
     if shell.is_watching:
         shell.stop_watching()
