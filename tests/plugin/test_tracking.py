@@ -1,6 +1,7 @@
 """The connection on which a near cache is told: made, lost, refused, garbled, and forked."""
 
 import gc
+import itertools
 import logging
 import os
 import random
@@ -218,6 +219,28 @@ class TestLost:
             assert not caplog.records
             wait_until_hit(adapter, "staff")
             assert info(adapter).connections == 1
+
+    def test_cannot_ever_be_made(self, server, writer, connect, caplog, monkeypatch):
+        """As where a proxy hangs up on what it does not know: it says so, though not at once."""
+        monkeypatch.setattr(near_cache, "_BETWEEN_ATTEMPTS", 0)
+        hang_up = Fault(Action.RESET, Point.CONNECTING)
+        with Proxy(server.port) as proxy:
+            adapter = connect(to_port(proxy.port))
+            adapter._section_exists("edit")
+            for _ in range(2):
+                proxy.arm(*[hang_up] * 4)
+                kill(server.client())
+                servers.wait_until(
+                    lambda adapter=adapter: adapter.find_sections("staff") and not proxy.is_armed
+                )
+                wait_until_hit(adapter, "staff")
+            assert not caplog.records
+            adapter.close()
+            adapter = connect(to_port(proxy.port))
+            adapter._section_exists("edit")
+            proxy.arm(*[hang_up] * 5)
+            check_that_it_says_so(adapter, caplog, "There is no tracking", {"edit", "read"})
+            assert not proxy.is_armed
 
 
 class TestWay:
@@ -531,6 +554,58 @@ def permit(server):
 
     yield permit
     server.client().acl_deluser(LOGIN["username"])
+
+
+class TestMisses:
+    """Lookups that memory could answer none of, and for which nothing has to vouch."""
+
+    @pytest.fixture
+    def miss(self):
+        """Look up what nobody has looked up before."""
+        numbers = itertools.count()
+        return lambda adapter: adapter.find_sections(f"stranger {next(numbers)}")
+
+    def test_what_is_said_is_heeded(self, adapter, raw, miss):
+        wait_until_hit(adapter, "staff")
+        for number in range(300):
+            raw.sadd(KEYS + b"item:%d" % number, "edit")
+        raw.srem(STAFF, "edit")
+
+        def is_told():
+            miss(adapter)
+            return info(adapter).invalidations >= 301
+
+        servers.wait_until(is_told)
+        assert not is_hit(adapter, "staff")
+        assert adapter.find_sections("staff") == {"read"}
+
+    def test_loss_is_noticed(self, server, adapter, miss):
+        wait_until_hit(adapter, "staff")
+        kill(server.client())
+
+        def is_noticed():
+            miss(adapter)
+            return info(adapter).distrusted is not None
+
+        servers.wait_until(is_noticed)
+
+    @pytest.mark.parametrize("max_staleness", [0.1, 2])
+    @pytest.mark.usefixtures("writer")
+    def test_proof_is_kept(self, server, connect, miss, max_staleness):
+        """So that the first who comes back afterwards is answered from memory."""
+        adapter = connect(server.client(), max_staleness=max_staleness)
+        wait_until_hit(adapter, "staff")
+
+        def is_hit_after_misses():
+            deadline = time.monotonic() + 1.2 * max_staleness
+            while time.monotonic() < deadline:
+                miss(adapter)
+                # There is no room for all that could be asked meanwhile.
+                time.sleep(0.001)
+            return is_hit(adapter, "staff")
+
+        # On a loaded machine, this process may have been stopped for as long.
+        servers.wait_until(is_hit_after_misses)
 
 
 class TestRefused:

@@ -18,6 +18,11 @@ from .tracking import CannotTrackError, Tracking
 
 # In seconds. A server that refuses may note each attempt in its log.
 _BETWEEN_ATTEMPTS, _BETWEEN_REFUSALS = 1.0, 60.0
+# So many times in a row, it is no accident: it hung up, and answered the lookups in between.
+_MOST_FAILURES = 5
+# In seconds, at most, where nothing is answered from memory: a server cuts off who leaves too much
+# of what it says unread.
+_BETWEEN_LOOKS = 0.01
 
 _logger = logging.getLogger(__package__)
 
@@ -30,7 +35,10 @@ class NearCacheInfo(NamedTuple):
     misses: int
     """Lookups that the server was asked, whatever the reason."""
     unproved: int
-    """Those misses that came while the server had not proved for too long that it is there."""
+    """Those misses that came while the server had not proved for too long that it is there.
+
+    Where there was no answer to serve, that is not looked at each time.
+    """
     answers: int
     """How many answers are kept."""
     invalidations: int
@@ -83,6 +91,8 @@ class NearCache:
         self._prefix = prefix
         self._max_staleness = max_staleness
         self._max_age = max_age
+        # So often that a ping is answered, and the next one sent, before the proof is too old.
+        self._between_looks = min(_BETWEEN_LOOKS, max_staleness / 8)
         # To ask for it is to look whether this is still the same process, and that has been done.
         self._is_of_sentinels = database.confirmation is not None
         self._begin()
@@ -96,7 +106,8 @@ class NearCache:
         self._connecting = threading.Lock()
         self._memory = self._new_memory()
         self._tracking: Tracking | None = None
-        self._next_attempt = 0.0
+        self._next_attempt = self._next_look = 0.0
+        self._failures = 0
         self._has_complained = False
         self._hits = self._misses = self._unproved = self._invalidations = self._connections = 0
         self._distrusted: str | None = None
@@ -110,11 +121,20 @@ class NearCache:
             return ask(encode_known(question))
         with self._lock:
             now = monotonic()
-            if self._vouches(now):
-                answer = self._memory.get(question)
-                if answer is not None and now - answer.asked_at < self._max_age:
-                    self._hits += 1
-                    return set(answer.sections)
+            memory = self._memory
+            answer = memory.get(question)
+            # For a miss, to look at the connection would be most of the work.
+            if (
+                (answer is not None or now >= self._next_look)
+                and self._vouches(now)
+                and answer is not None
+                # It may be what has changed.
+                and memory is self._memory
+                and answer.is_current
+                and now - answer.asked_at < self._max_age
+            ):
+                self._hits += 1
+                return set(answer.sections)
             # Not before: for a hit, it would be most of the work.
             items = encode_known(question)
             if not items:
@@ -147,6 +167,7 @@ class NearCache:
         try:
             for key in tracking.look(now):
                 self._heed(key)
+            self._next_look = now if tracking.is_behind else now + self._between_looks
         except Exception as error:  # noqa: BLE001 - whatever it is, changes may have been missed
             self._distrust(f"The tracking connection is lost: {error}")
             return False
@@ -197,6 +218,7 @@ class NearCache:
                 # What was asked before has heard nothing of what changed since.
                 self._memory = self._new_memory()
                 self._connections += 1
+                self._failures = 0
         finally:
             self._connecting.release()
 
@@ -204,7 +226,9 @@ class NearCache:
         reason = f"There is no tracking connection: {error}"
         with self._lock:
             self._distrusted = reason
-        if not isinstance(error, CannotTrackError) and not is_reply(error):
+            self._failures += 1
+        is_refused = isinstance(error, CannotTrackError) or is_reply(error)
+        if not is_refused and self._failures < _MOST_FAILURES:
             # It cannot be reached, and may be again.
             return
         self._next_attempt = monotonic() + _BETWEEN_REFUSALS
