@@ -1,7 +1,6 @@
 """The connection on which a near cache is told: made, lost, refused, garbled, and forked."""
 
 import gc
-import itertools
 import logging
 import os
 import random
@@ -554,58 +553,6 @@ def permit(server):
 
     yield permit
     server.client().acl_deluser(LOGIN["username"])
-
-
-class TestMisses:
-    """Lookups that memory could answer none of, and for which nothing has to vouch."""
-
-    @pytest.fixture
-    def miss(self):
-        """Look up what nobody has looked up before."""
-        numbers = itertools.count()
-        return lambda adapter: adapter.find_sections(f"stranger {next(numbers)}")
-
-    def test_what_is_said_is_heeded(self, adapter, raw, miss):
-        wait_until_hit(adapter, "staff")
-        for number in range(300):
-            raw.sadd(KEYS + b"item:%d" % number, "edit")
-        raw.srem(STAFF, "edit")
-
-        def is_told():
-            miss(adapter)
-            return info(adapter).invalidations >= 301
-
-        servers.wait_until(is_told)
-        assert not is_hit(adapter, "staff")
-        assert adapter.find_sections("staff") == {"read"}
-
-    def test_loss_is_noticed(self, server, adapter, miss):
-        wait_until_hit(adapter, "staff")
-        kill(server.client())
-
-        def is_noticed():
-            miss(adapter)
-            return info(adapter).distrusted is not None
-
-        servers.wait_until(is_noticed)
-
-    @pytest.mark.parametrize("max_staleness", [0.1, 2])
-    @pytest.mark.usefixtures("writer")
-    def test_proof_is_kept(self, server, connect, miss, max_staleness):
-        """So that the first who comes back afterwards is answered from memory."""
-        adapter = connect(server.client(), max_staleness=max_staleness)
-        wait_until_hit(adapter, "staff")
-
-        def is_hit_after_misses():
-            deadline = time.monotonic() + 1.2 * max_staleness
-            while time.monotonic() < deadline:
-                miss(adapter)
-                # There is no room for all that could be asked meanwhile.
-                time.sleep(0.001)
-            return is_hit(adapter, "staff")
-
-        # On a loaded machine, this process may have been stopped for as long.
-        servers.wait_until(is_hit_after_misses)
 
 
 class TestRefused:

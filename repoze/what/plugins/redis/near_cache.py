@@ -20,9 +20,6 @@ from .tracking import CannotTrackError, Tracking
 _BETWEEN_ATTEMPTS, _BETWEEN_REFUSALS = 1.0, 60.0
 # So many times in a row, it is no accident: it hung up, and answered the lookups in between.
 _MOST_FAILURES = 5
-# In seconds, at most, where nothing is answered from memory: a server cuts off who leaves too much
-# of what it says unread.
-_BETWEEN_LOOKS = 0.01
 
 _logger = logging.getLogger(__package__)
 
@@ -35,10 +32,7 @@ class NearCacheInfo(NamedTuple):
     misses: int
     """Lookups that the server was asked, whatever the reason."""
     unproved: int
-    """Those misses that came while the server had not proved for too long that it is there.
-
-    Where there was no answer to serve, that is not looked at each time.
-    """
+    """Those misses that came while the server had not proved for too long that it is there."""
     answers: int
     """How many answers are kept."""
     invalidations: int
@@ -91,8 +85,6 @@ class NearCache:
         self._prefix = prefix
         self._max_staleness = max_staleness
         self._max_age = max_age
-        # So often that a ping is answered, and the next one sent, before the proof is too old.
-        self._between_looks = min(_BETWEEN_LOOKS, max_staleness / 8)
         # To ask for it is to look whether this is still the same process, and that has been done.
         self._is_of_sentinels = database.confirmation is not None
         self._begin()
@@ -106,7 +98,7 @@ class NearCache:
         self._connecting = threading.Lock()
         self._memory = self._new_memory()
         self._tracking: Tracking | None = None
-        self._next_attempt = self._next_look = 0.0
+        self._next_attempt = 0.0
         self._failures = 0
         self._has_complained = False
         self._hits = self._misses = self._unproved = self._invalidations = self._connections = 0
@@ -121,20 +113,11 @@ class NearCache:
             return ask(encode_known(question))
         with self._lock:
             now = monotonic()
-            memory = self._memory
-            answer = memory.get(question)
-            # For a miss, to look at the connection would be most of the work.
-            if (
-                (answer is not None or now >= self._next_look)
-                and self._vouches(now)
-                and answer is not None
-                # It may be what has changed.
-                and memory is self._memory
-                and answer.is_current
-                and now - answer.asked_at < self._max_age
-            ):
-                self._hits += 1
-                return set(answer.sections)
+            if self._vouches(now):
+                answer = self._memory.get(question)
+                if answer is not None and now - answer.asked_at < self._max_age:
+                    self._hits += 1
+                    return set(answer.sections)
             # Not before: for a hit, it would be most of the work.
             items = encode_known(question)
             if not items:
@@ -167,7 +150,6 @@ class NearCache:
         try:
             for key in tracking.look(now):
                 self._heed(key)
-            self._next_look = now if tracking.is_behind else now + self._between_looks
         except Exception as error:  # noqa: BLE001 - whatever it is, changes may have been missed
             self._distrust(f"The tracking connection is lost: {error}")
             return False
