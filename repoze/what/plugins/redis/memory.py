@@ -1,6 +1,7 @@
 """Answers that are kept, until something that they depend on changes."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from lru import LRU
 
@@ -23,6 +24,10 @@ class Answer:
         self.sections: frozenset[str] = frozenset()
 
 
+_Dependents = dict[bytes, set[Answer]]
+"""By items, the answers that depend on them."""
+
+
 class Memory:
     """Keeps at most *size* answers: those that were last asked for.
 
@@ -31,9 +36,9 @@ class Memory:
     """
 
     def __init__(self, size: int) -> None:
-        self._dependents = dependents = _Dependents()
+        self._dependents: _Dependents = {}
         # It is not known to the garbage collector, so nothing that it refers to may refer to it.
-        self._answers: LRU[Names, Answer] = LRU(size, lambda _, answer: dependents.release(answer))
+        self._answers: LRU[Names, Answer] = LRU(size, partial(_release, self._dependents))
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -49,43 +54,37 @@ class Memory:
         :param now: the time, on the monotonic clock.
         """
         answer = Answer(question, items, now)
-        self._dependents.add(answer)
+        for item in answer.items:
+            self._dependents.setdefault(item, set()).add(answer)
         return answer
 
     def keep(self, answer: Answer) -> None:
         """Keep *answer*, which was expected, unless one of its items has changed since."""
         if answer.is_current:
-            self._drop(answer.question)
-            self._answers[answer.question] = answer
+            question = answer.question
+            dropped = self._answers.pop(question, None)
+            if dropped is not None:
+                self.release(dropped)
+            self._answers[question] = answer
 
     def release(self, answer: Answer) -> None:
         """Forget what *answer*, which was expected and is not to be kept, depends on."""
-        self._dependents.release(answer)
+        _release(self._dependents, answer.question, answer)
 
     def forget(self, item: bytes) -> None:
         """Keep no answer that depends on *item*, neither one that is kept nor one expected."""
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
-            self._drop(answer.question)
-            self._dependents.release(answer)
-
-    def _drop(self, question: Names) -> None:
-        dropped = self._answers.pop(question, None)
-        if dropped is not None:
-            self._dependents.release(dropped)
+            self.release(answer)
+            dropped = self._answers.pop(answer.question, None)
+            if dropped is not None:
+                self.release(dropped)
 
 
-class _Dependents(dict[bytes, set[Answer]]):
-    """By items, the answers that depend on them."""
-
-    def add(self, answer: Answer) -> None:
-        for item in answer.items:
-            self.setdefault(item, set()).add(answer)
-
-    def release(self, answer: Answer) -> None:
-        for item in answer.items:
-            dependents = self.get(item)
-            if dependents is not None:
-                dependents.discard(answer)
-                if not dependents:
-                    del self[item]
+def _release(dependents: _Dependents, _: Names, answer: Answer) -> None:
+    for item in answer.items:
+        answers = dependents.get(item)
+        if answers is not None:
+            answers.discard(answer)
+            if not answers:
+                del dependents[item]
