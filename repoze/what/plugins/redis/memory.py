@@ -61,11 +61,8 @@ class Memory:
     def keep(self, answer: Answer) -> None:
         """Keep *answer*, which was expected, unless one of its items has changed since."""
         if answer.is_current:
-            question = answer.question
-            dropped = self._answers.pop(question, None)
-            if dropped is not None:
-                self.release(dropped)
-            self._answers[question] = answer
+            self._drop(answer.question)
+            self._answers[answer.question] = answer
 
     def release(self, answer: Answer) -> None:
         """Forget what *answer*, which was expected and is not to be kept, depends on."""
@@ -75,10 +72,13 @@ class Memory:
         """Keep no answer that depends on *item*, neither one that is kept nor one expected."""
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
+            self._drop(answer.question)
             self.release(answer)
-            dropped = self._answers.pop(answer.question, None)
-            if dropped is not None:
-                self.release(dropped)
+
+    def _drop(self, question: Names) -> None:
+        dropped = self._answers.pop(question, None)
+        if dropped is not None:
+            self.release(dropped)
 
 
 def _release(dependents: _Dependents, _: Names, answer: Answer) -> None:
