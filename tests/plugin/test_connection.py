@@ -1,7 +1,6 @@
 """The adapters' own connections, derived from every kind of client that redis-py makes."""
 
 import gc
-import os
 import ssl
 import threading
 import traceback
@@ -12,6 +11,7 @@ import pytest
 import redis
 import servers
 import trustme
+from forks import forked
 from proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
 from redis.sentinel import Sentinel
 
@@ -483,17 +483,12 @@ def test_forked_child_has_connections_of_its_own(server):
     adapter = RedisGroupAdapter(server.client())
     adapter.create_section("admins")
     adapter.include_item("admins", "rms")
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        right = all(adapter.find_sections(RMS) == {"admins"} for _ in range(50))
-        os.write(writing, b"%d" % right)
-        os._exit(0)
-    assert all(adapter.find_sections(RMS) == {"admins"} for _ in range(50))
-    os.waitpid(child, 0)
-    assert os.read(reading, 1) == b"1"
-    os.close(reading)
-    os.close(writing)
+
+    def ask():
+        assert all(adapter.find_sections(RMS) == {"admins"} for _ in range(50))
+
+    with forked(ask):
+        ask()
 
 
 def test_nothing_is_left_open(server):
