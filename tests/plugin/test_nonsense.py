@@ -6,6 +6,7 @@ from fake_server import HANDSHAKE, HOST, FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operations import LOOKUPS, REVIEWS, WRITES
+from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -44,6 +45,8 @@ NONSENSE = {
     "TLS alert": b"\x15\x03\x01\x00\x02\x02\x28\r\n",
     "nothing": b"\r\n",
 }
+# To redis-py's parser in C, where that is installed, this is text, too.
+READ_AS_TEXT = {"big number"} if HIREDIS_AVAILABLE else set()
 NAMES = b"*2\r\n$4\r\nedit\r\n$4\r\nread\r\n"
 OF_NAMES = {"find_sections", "find_sections_many", "get_section_items"}
 # What answers some operations, each with those.
@@ -124,9 +127,9 @@ def test_question_whether_it_is_there(server, adapter):
             except SourceError as error:
                 assert error.__cause__ is not None  # noqa: PT017 - some of these are answers
             else:
+                # Or the type of a key: one that is not that of a section.
                 assert answer is (kind == "integer")
-                # Text is the type of a key that is no section; to hiredis, a big number is text.
-                assert kind in {"integer", "zero", "big number"} or "string" in kind
+                assert kind in {"integer", "zero"} or kind in READ_AS_TEXT or "string" in kind
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
