@@ -64,6 +64,8 @@ class Relay:
     def strike(self, strike: Strike, *, only_tracking: bool = False) -> int:
         """Let *strike* happen to the connections that there are, and, if it lasts, to new ones.
 
+        It has happened when this returns, but for what waits for something to be passed on.
+
         :param only_tracking: whether it spares the connections that do not track.
         :return: how many there are that it happens to.
         """
@@ -77,6 +79,8 @@ class Relay:
                 link.cut()
             elif strike is Strike.RESET:
                 link.reset()
+                # Until then, it might still pass on what the server says.
+                link.thread.join(_LONGEST_WAIT)
             elif strike is Strike.HALF_OPEN:
                 link.open_halfway()
             elif strike is Strike.GARBLE:
