@@ -351,7 +351,7 @@ class TestSentinel:
         server, _ = watched
         with Proxy(server.port) as proxy:
             manager = FixedSentinel(proxy.port)
-            adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=0.2))
+            adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=1))
             check_late_reply(proxy, adapter)
 
 
@@ -384,7 +384,7 @@ def check_late_reply(proxy, adapter):
 def test_late_reply_is_nobody_elses(server, protocol):
     with Proxy(server.port) as proxy:
         client = redis.Redis(
-            host=servers.HOST, port=proxy.port, socket_timeout=0.2, protocol=protocol
+            host=servers.HOST, port=proxy.port, socket_timeout=1, protocol=protocol
         )
         check_late_reply(proxy, RedisGroupAdapter(client))
 

@@ -32,7 +32,7 @@ WAYS = {
     "to the second request": lambda fault: [NO_FAULT, fault],
 }
 # How long an adapter waits for an answer that does not come, and for one that does.
-SHORT, LONG = 0.2, 30
+SHORT, LONG = 0.5, 30
 # What lookups find of what is there for a review.
 DAMAGED = {"edit": {"admins"}}
 QUESTIONS = (["staff"], ["admins"], ["a"], ["b"], ["staff", "admins"], ["staff", "b"])
@@ -117,6 +117,11 @@ class Bench:
         before = self.proxy.faults
         self.proxy.arm(*faults)
         answer, error = ask(name, adapter)
+        # What memory answers meets none.
+        must_happen = way == "once" and not self._has_memory
+        if must_happen:
+            # An adapter may have given up before the proxy has come so far.
+            servers.wait_until(lambda: self.proxy.faults > before)
         happened = self.proxy.faults - before
         self.proxy.arm()
         self.proxy.release()
@@ -131,11 +136,7 @@ class Bench:
         assert outcome == "answered" or fault.action not in {Action.SPLIT, Action.DELAY}
         if self._has_memory:
             check_lookups(adapter, [found_by(self.judge.source)])
-        # What memory answers meets none.
-        if happened < len(faults) and (way != "once" or self._has_memory):
-            return None
-        assert happened == len(faults)
-        return outcome
+        return outcome if happened == len(faults) else None
 
 
 @pytest.fixture(scope="module")

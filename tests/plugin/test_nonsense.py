@@ -153,7 +153,7 @@ def test_reply_that_is_cut_short(server, adapter, reply):
     "reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n", b"$-9\r\n", b"$-1\r\n"]
 )
 def test_reply_that_announces_more_than_comes(server, reply):
-    adapter = adapter_at(server, {}, socket_timeout=0.3)
+    adapter = adapter_at(server, {}, socket_timeout=1)
     server.answer = lambda _: reply
     check_refusal("find_sections", adapter)
     check_refusal("exclude_items", adapter)

@@ -201,9 +201,9 @@ def test_write_is_confirmed(primary, replica, options, name):
 
 @pytest.mark.parametrize("name", WRITES)
 def test_write_that_too_few_confirm_takes_effect(primary, cut_off, options, name):
-    client = primary.client(socket_timeout=0.6)
+    client = primary.client(socket_timeout=1)
     adapter = RedisPermissionAdapter(client, wait_replicas=1, **options)
-    with pytest.raises(TooFewReplicas, match=rf"^{name[:7]}.*took effect .* 0 .* within 0.3 s"):
+    with pytest.raises(TooFewReplicas, match=rf"^{name[:7]}.*took effect .* 0 .* within 0.5 s"):
         WRITES[name](adapter)
     assert adapter.get_all_sections() == AFTER[name]
     assert adapter.check() == []

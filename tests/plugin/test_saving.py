@@ -138,7 +138,7 @@ def test_repair_is_saved(own_server):
 
 
 def test_write_that_replicas_did_not_confirm_is_saved(own_server, options):
-    client = own_server.client(socket_timeout=0.5)
+    client = own_server.client(socket_timeout=2)
     adapter = RedisPermissionAdapter(client, save="sync", wait_replicas=1, **options)
     with pytest.raises(TooFewReplicas):
         adapter.delete_section("read")
@@ -250,9 +250,9 @@ def test_write_stands_where_saving_is_not_permitted(own_server, options, save, c
 
 def test_write_stands_where_saving_takes_too_long(own_server, options, caplog):
     client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(50)})
+    client.mset({f"other {number}": "" for number in range(150)})
     client.config_set("rdb-key-save-delay", 20_000)
-    adapter = RedisPermissionAdapter(own_server.client(socket_timeout=0.5), save="sync", **options)
+    adapter = RedisPermissionAdapter(own_server.client(socket_timeout=1), save="sync", **options)
     adapter.delete_section("read")
     [record] = caplog.records
     assert "did not answer in time" in record.getMessage()

@@ -133,7 +133,7 @@ def socket_gone(executable, folder):
 
 
 @contextmanager
-def failing(executable, *faults):
+def failing(executable, *faults, seconds=30):
     with guarded(executable, "+@all") as server, Proxy(server.port) as proxy:
         proxy.arm(*faults)
         yield redis.Redis(
@@ -141,7 +141,7 @@ def failing(executable, *faults):
             port=proxy.port,
             username=USER,
             password=PASSWORD,
-            socket_timeout=0.3,
+            socket_timeout=seconds,
         )
 
 
@@ -150,7 +150,7 @@ def connection_lost(executable, folder):
 
 
 def late_reply(executable, folder):
-    return failing(executable, *[HOLD_REPLY] * 20)
+    return failing(executable, *[HOLD_REPLY] * 20, seconds=0.3)
 
 
 def garbled_reply(executable, folder):

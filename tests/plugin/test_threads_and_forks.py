@@ -158,7 +158,7 @@ def test_faults_leak_nothing(server, options, source, pool_class, thorough):
     descriptors_before = len(list(DESCRIPTORS.iterdir()))
     with Proxy(server.port) as proxy:
         pool = pool_class(
-            host=servers.HOST, port=proxy.port, max_connections=CONNECTIONS, socket_timeout=0.3
+            host=servers.HOST, port=proxy.port, max_connections=CONNECTIONS, socket_timeout=1
         )
         adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
         number = 10_000 if thorough else 150

@@ -295,7 +295,7 @@ class TestMaking:
                 if (point, action) == (Point.CONNECTING, Action.SPLIT):
                     continue
                 adapter = connect(
-                    to_port(proxy.port, socket_timeout=0.2 if action is Action.STALL else 30)
+                    to_port(proxy.port, socket_timeout=1 if action is Action.STALL else 30)
                 )
                 # The connection of lookups is there.
                 adapter._section_exists("edit")
@@ -400,7 +400,7 @@ class TestNonsense:
         reply = NONSENSE.get(name, b"*2\r\n$4\r\npo" if name == "half" else b"")
         for pongs in ([reply], [pong(1), reply]):
             with fake(Script(*pongs)) as server:
-                client = to_port(server.port, protocol=2, socket_timeout=0.3)
+                client = to_port(server.port, protocol=2, socket_timeout=1)
                 adapter = connect(client, max_staleness=0.2)
                 end = time.monotonic() + 60
                 while info(adapter).distrusted is None:
@@ -469,16 +469,22 @@ class TestNonsense:
             # Let a ping be due.
             for invalidations in (0, 1):
                 adapter._near_cache._tracking._max_staleness = 0
-                hits = info(adapter).hits
+                misses = info(adapter).misses
                 adapter.find_sections("staff")
+                proved_at = adapter._near_cache._tracking.proved_at
                 adapter._near_cache._tracking._max_staleness = LONG
                 if invalidations:
                     wait_until_told(adapter, 1)
                 else:
-                    for _ in range(20):
-                        assert adapter.find_sections("staff") == {"edit"}
-                        time.sleep(0.005)
-                    assert info(adapter).hits == hits + 21
+                    # With the answer to the ping, the half has come.
+                    servers.wait_until(
+                        lambda was=proved_at: (
+                            adapter.find_sections("staff") == {"edit"}
+                            and adapter._near_cache._tracking.proved_at > was
+                        )
+                    )
+                    assert adapter.find_sections("staff") == {"edit"}
+                    assert info(adapter).misses == misses
             assert info(adapter).invalidations == 1
             assert info(adapter).connections == 1
             adapter.close()
@@ -507,7 +513,7 @@ class TestBehind:
             raw.sadd(KEYS + b"item:%d" % number, "edit")
         raw.srem(STAFF, "edit")
         # Each is a message of its own; the last has come when the server has answered this.
-        time.sleep(0.1)
+        raw.ping()
         told = []
         while info(adapter).invalidations < 36:
             hits = info(adapter).hits
@@ -524,14 +530,14 @@ class TestBehind:
     def test_ping_that_is_owed_meanwhile(self, server, writer, connect, raw, monkeypatch):
         """It is not held against the server that the answer has yet to be read."""
         monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 1)
-        adapter = connect(server.client(socket_timeout=30), max_staleness=0.2)
+        adapter = connect(server.client(socket_timeout=30), max_staleness=1)
         wait_until_hit(adapter, "staff")
-        for number in range(60):
+        for number in range(30):
             raw.sadd(KEYS + b"item:%d" % number, "edit")
         before = info(adapter)
-        while info(adapter).invalidations < before.invalidations + 60:
+        while info(adapter).invalidations < before.invalidations + 30:
             assert adapter.find_sections("staff") == {"edit", "read"}
-            time.sleep(0.02)
+            time.sleep(0.05)
         assert info(adapter).unproved > before.unproved
         assert info(adapter).distrusted is None
         wait_until_hit(adapter, "staff")
@@ -766,7 +772,10 @@ class TestClients:
             watch.client().execute_command(
                 *("SENTINEL", "MONITOR", "staff", servers.HOST, new.port, 1)
             )
-            servers.wait_until(lambda: adapter.find_sections("staff") == {"read"})
+            # A connection of lookups that is made anew may know of it before.
+            servers.wait_until(
+                lambda: adapter.find_sections("staff") == {"read"} and info(adapter).distrusted
+            )
             assert info(adapter).distrusted == (
                 f"Sentinel names another primary, at {(servers.HOST, new.port)}."
             )
@@ -939,6 +948,7 @@ class TestProcesses:
 
 
 def test_no_thread(adapter):
-    before = threading.enumerate()
+    before = set(threading.enumerate())
     wait_until_hit(adapter, "staff")
-    assert threading.enumerate() == before
+    # Those of other tests may end meanwhile.
+    assert before.issuperset(threading.enumerate())
