@@ -56,13 +56,14 @@ def test_killed_under_load(durable, options, thorough):
     readers = [Reader(writer, adapter(durable, options)) for writer in writers]
     with Load(*writers, *readers) as load:
         for number in range(kills):
+            load.wait_for_success()
             time.sleep(0.1 + 0.01 * (number % 10))
             durable.kill()
             time.sleep(0.02)
             with load.paused():
                 start_mended(durable)
                 check(source, writers)
-            load.wait_for_success()
+        load.wait_for_success()
     check(source, writers)
     told, read = Counter(), Counter()
     for writer in writers:
@@ -72,9 +73,9 @@ def test_killed_under_load(durable, options, thorough):
         reader.settle()
         assert reader.wrong == []
     logger.info("%d kills; writes: %s; lookups: %s", kills, dict(told), dict(read))
-    assert told["acknowledged"] > 10 * kills
-    assert told["refused"] > kills
-    assert read["right"] > 10 * kills
+    assert told["acknowledged"] > kills
+    assert told["refused"] > 0
+    assert read["right"] > kills
     assert told.keys() <= {"acknowledged", "refused", "unknown", "unanswered"}
     assert read.keys() <= {"right", "unanswered"}
 
