@@ -4,6 +4,7 @@ import fakeredis
 import pytest
 import redis
 import servers
+from hiccups import Hiccups
 from hypothesis import settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
@@ -15,14 +16,22 @@ def pytest_addoption(parser):
     parser.addoption(
         "--thorough", action="store_true", help="run the long tests to the length of their figures"
     )
+    parser.addoption(
+        "--hiccups",
+        type=float,
+        metavar="SECONDS",
+        help="pause for up to so long, at random, in what sockets and threads do",
+    )
 
 
-def pytest_configure():
+def pytest_configure(config):
     # How long an example takes is the machine's load, mostly.
     settings.register_profile("tests", deadline=None)
     settings.load_profile("tests")
     # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if longest := config.getoption("--hiccups"):
+        config.pluginmanager.register(Hiccups(longest))
 
 
 def pytest_report_header():

@@ -60,6 +60,7 @@ def play(start, thorough, max_staleness):
         quiet = []
         with readers, Load(writer, pause=0.02) as load:
             for _ in range(5 if thorough else 1):
+                load.wait_for_success()
                 readers.wait_until_hitting()
                 since = time.monotonic()
                 # Not in step with pings and writes.

@@ -68,9 +68,9 @@ def crash(server):
 
 @pytest.fixture
 def slow_snapshot(own_server):
-    """A snapshot that has begun, and takes half a second or so."""
+    """A snapshot that has begun, and takes a second or so."""
     client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(60)})
+    client.mset({f"other {number}": "" for number in range(120)})
     client.config_set("rdb-key-save-delay", 10_000)
     client.bgsave()
     client.config_set("rdb-key-save-delay", 0)
@@ -198,7 +198,7 @@ def test_forked_process_sees_to_its_own_writes(own_server, options):
 def test_snapshot_that_takes_too_long_is_not_waited_for(
     own_server, options, save, monkeypatch, caplog
 ):
-    monkeypatch.setattr(saving, "_LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(saving, "_LONGEST_WAIT", 0.1)
     adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
     adapter.delete_section("read")
     wait_until(lambda: caplog.records)
@@ -210,7 +210,7 @@ def test_snapshot_that_takes_too_long_is_not_waited_for(
 
 def test_snapshot_waits_for_an_append_only_file_that_is_rewritten(own_server, options, caplog):
     client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(100)})
+    client.mset({f"other {number}": "" for number in range(200)})
     client.config_set("rdb-key-save-delay", 10_000)
     client.config_set("appendonly", "yes")
     wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"])

@@ -140,14 +140,12 @@ class TestLost:
         assert number_of_tracking_connections(server) == 1
 
     def test_one_attempt_a_second(self, adapter, raw):
-        wait_until_hit(adapter, "staff")
         began = time.monotonic()
-        while time.monotonic() < began + 2.2:
-            kill(raw)
+        while info(adapter).connections < 3:
             assert adapter.find_sections("staff") == {"edit", "read"}
-        connections = info(adapter).connections
-        assert connections >= 3
-        assert connections <= 2 + (time.monotonic() - began)
+            kill(raw)
+            assert time.monotonic() < began + 60
+        assert time.monotonic() - began >= 2
 
     @pytest.mark.usefixtures("impatient")
     def test_nothing_untracked_is_ever_used(self, adapter, raw):
