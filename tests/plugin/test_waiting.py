@@ -13,7 +13,7 @@ import pytest
 import redis
 import servers
 from fake_server import HANDSHAKE, HOST, FakeServer
-from judge import OPERATIONS
+from judge import OPERATIONS, patiently
 from operations import fill
 from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 
@@ -129,7 +129,7 @@ def proxy(server, options):
 @pytest.mark.parametrize("point", [Point.CONNECTING, Point.SELECTING, Point.BEFORE_REPLY])
 def test_connection_that_is_lost_late_and_then_nothing(proxy, options, point):
     adapter = adapter_at(proxy.port, options)
-    adapter._section_exists("nobody")
+    patiently(adapter._section_exists, "nobody")
     proxy.arm(Fault(Action.CLOSE, Point.BEFORE_REPLY, LATE), Fault(Action.STALL, point))
     with taking(LATE + R):
         check_late(adapter.find_sections, "staff")
@@ -138,7 +138,7 @@ def test_connection_that_is_lost_late_and_then_nothing(proxy, options, point):
 @on_one_layout
 def test_connection_that_is_lost_late_twice(proxy, options):
     adapter = adapter_at(proxy.port, options)
-    adapter._section_exists("nobody")
+    patiently(adapter._section_exists, "nobody")
     proxy.arm(*[Fault(Action.CLOSE, Point.BEFORE_REPLY, LATE)] * 3)
     with taking(2 * LATE), pytest.raises(SourceUnavailable, match="cannot be reached"):
         adapter.find_sections("staff")
@@ -149,7 +149,7 @@ def test_connection_that_is_lost_late_twice(proxy, options):
 def test_server_that_is_paused(server, options, is_connected):
     adapter = adapter_at(server.port, options)
     if is_connected:
-        adapter._section_exists("nobody")
+        patiently(adapter._section_exists, "nobody")
     server.freeze()
     try:
         with taking(R, attempts=0 if is_connected else 1):
@@ -172,7 +172,7 @@ class TestPool:
         adapter = adapter_at(
             proxy.port, options, redis.BlockingConnectionPool, max_connections=1, timeout=self.T
         )
-        adapter._section_exists("nobody")
+        patiently(adapter._section_exists, "nobody")
         return adapter
 
     def test_no_connection_becomes_free(self, adapter):
