@@ -118,8 +118,7 @@ class Bench:
         self.proxy.arm(*faults)
         answer, error = ask(name, adapter)
         # What memory answers meets none.
-        must_happen = way == "once" and not self._has_memory
-        if must_happen:
+        if way == "once" and not self._has_memory:
             # An adapter may have given up before the proxy has come so far.
             servers.wait_until(lambda: self.proxy.faults > before)
         happened = self.proxy.faults - before
