@@ -1,6 +1,5 @@
 """A Redis Cluster of three primaries with a replica each, which loses nodes and moves slots."""
 
-import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -195,13 +194,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def _free_port() -> int:
-    # The nodes talk to each other at a port that is higher by 10,000. Both are below those that
-    # outgoing connections are given.
+    # The nodes talk to each other at a port that is higher by 10,000.
     while True:
-        port = random.randrange(11_000, 22_000)
-        with (
-            suppress(OSError),
-            socket.create_server((servers.HOST, port)),
-            socket.create_server((servers.HOST, port + 10_000)),
-        ):
+        port = servers.free_port() - 10_000
+        with suppress(OSError), socket.create_server((servers.HOST, port)):
             return port

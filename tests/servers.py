@@ -1,5 +1,6 @@
 """The servers that the tests talk to, started when first asked for and stopped at the end."""
 
+import itertools
 import os
 import random
 import shutil
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -16,8 +17,13 @@ from pathlib import Path
 
 import redis
 from mirakuru import TCPExecutor
+from mirakuru.exceptions import ProcessExitedWithError
 
 HOST = "127.0.0.1"
+# Below those that outgoing connections are given: a client that asks for a server that is down
+# would else be connected with itself now and then.
+_FIRST_PORT, _PORTS, _PROCESSES = 23_000, 900, 10
+_ATTEMPTS = 3
 _started: list["RedisServer"] = []
 
 
@@ -27,17 +33,25 @@ class RedisServer:
     def __init__(self, executable: str, *options: str, port: int | None = None) -> None:
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.unix_socket = str(Path(self.folder) / "redis.sock")
-        self.port = port or free_port()
-        self._command = (
-            executable,
-            *options,
-            *("--bind", HOST, "--port", str(self.port)),
-            *("--unixsocket", self.unix_socket),
-            *("--dir", self.folder, "--save", "", "--databases", "16"),
-        )
-        self._executor = self._make_executor()
         _started.append(self)
-        self._executor.start()
+        for attempt in range(1, _ATTEMPTS + 1):
+            self.port = port or free_port()
+            self._command = (
+                executable,
+                *options,
+                *("--bind", HOST, "--port", str(self.port)),
+                *("--unixsocket", self.unix_socket),
+                *("--dir", self.folder, "--save", "", "--databases", "16"),
+            )
+            self._executor = self._make_executor()
+            try:
+                self._executor.start()
+            except ProcessExitedWithError:
+                # Another run of the tests may have taken the port meanwhile.
+                if port or attempt == _ATTEMPTS:
+                    raise
+            else:
+                break
 
     def restart(self) -> None:
         self._executor.stop()
@@ -114,15 +128,23 @@ def sentinel(executable: str, watched: RedisServer, *options: str, quorum: int =
 
 
 def free_port() -> int:
-    """Return a port that is not in use, and that no outgoing connection is given.
-
-    A client that asks for a server that is down would else be connected with itself now and then.
-    """
-    at_random = random.SystemRandom()
-    while True:
-        port = at_random.randrange(23_000, 32_000)
+    """Return a port that is not in use, and that nobody else is given for a long time."""
+    for port in itertools.islice(_ports(), _PORTS):
         with suppress(OSError), socket.create_server((HOST, port)):
             return port
+    raise OSError("no port is free")
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """Those of this process, in turn.
+
+    Each of the processes that share the tests has its own: what one of them has found free, another
+    would else take now and then before the server does that it is for.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
+    first = _FIRST_PORT + process * _PORTS
+    return itertools.cycle(random.SystemRandom().sample(range(first, first + _PORTS), _PORTS))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
