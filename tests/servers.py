@@ -17,7 +17,7 @@ from pathlib import Path
 
 import redis
 from mirakuru import TCPExecutor
-from mirakuru.exceptions import ProcessExitedWithError
+from mirakuru.exceptions import AlreadyRunning, ProcessExitedWithError
 
 HOST = "127.0.0.1"
 # Below those that outgoing connections are given: a client that asks for a server that is down
@@ -46,7 +46,7 @@ class RedisServer:
             self._executor = self._make_executor()
             try:
                 self._executor.start()
-            except ProcessExitedWithError:
+            except (AlreadyRunning, ProcessExitedWithError):
                 # Another run of the tests may have taken the port meanwhile.
                 if port or attempt == _ATTEMPTS:
                     raise
