@@ -18,7 +18,14 @@ _MOST = 60
 _SHARE_IN_MAIN_THREAD, _SHARE = 0.005, 0.3
 _PAUSING = {
     socket.socket: (
-        *("accept", "connect", "recv", "recv_into", "send", "sendall", "shutdown", "close"),
+        "accept",
+        "connect",
+        "recv",
+        "recv_into",
+        "send",
+        "sendall",
+        "shutdown",
+        "close",
     ),
     selectors.DefaultSelector: ("select",),
     threading.Event: ("set", "wait"),

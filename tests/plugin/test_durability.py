@@ -73,9 +73,9 @@ def test_killed_under_load(durable, options, thorough):
         reader.settle()
         assert reader.wrong == []
     logger.info("%d kills; writes: %s; lookups: %s", kills, dict(told), dict(read))
-    assert told["acknowledged"] > kills
-    assert told["refused"] > 0
-    assert read["right"] > kills
+    assert told["acknowledged"] > 10 * kills
+    assert told["refused"] > kills
+    assert read["right"] > 10 * kills
     assert told.keys() <= {"acknowledged", "refused", "unknown", "unanswered"}
     assert read.keys() <= {"right", "unanswered"}
 

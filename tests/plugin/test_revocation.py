@@ -74,7 +74,7 @@ def play(start, thorough, max_staleness):
                 quiet.append((since, time.monotonic()))
             servers.wait_until(lambda: writer.counts["revoked"] > 10)
         assert writer.wrong == []
-        assert min(readers.share_of_hits(*times) for times in quiet) > 0.1
+        assert min(readers.share_of_hits(*times) for times in quiet) > 0.5
         return readers.judge(writer.truth)
 
     return play
@@ -124,9 +124,10 @@ class TestNetwork:
     @pytest.mark.parametrize("strike", Strike, ids=lambda strike: strike.name.lower())
     def test_strike(self, server, play, max_staleness, strike, only_tracking):
         def happen(load, readers):
-            struck = relay.strike(strike, only_tracking=only_tracking)
             # One whose ping was not answered in time may be connecting anew.
-            assert struck
+            readers.wait_until_hitting()
+            struck = relay.strike(strike, only_tracking=only_tracking)
+            assert struck >= len(readers.logs)
             time.sleep(2.5 * max_staleness)
             relay.heal()
 
@@ -135,7 +136,7 @@ class TestNetwork:
         logger.info("%s, only_tracking=%s: %s", strike.name, only_tracking, judgement)
         check(judgement)
         if only_tracking and strike in {Strike.STALL, Strike.HALF_OPEN}:
-            assert judgement.stalest[True] > 0
+            assert judgement.stalest[True] > max_staleness / 4
 
 
 class TestServer:
@@ -180,7 +181,9 @@ class TestServer:
 
     def test_tracking_connections_killed(self, server, play):
         def happen(load, readers):
-            assert server.client().client_kill_filter(_type="pubsub")
+            readers.wait_until_hitting()
+            killed = server.client().client_kill_filter(_type="pubsub")
+            assert killed == len(readers.logs)
 
         judgement = play(partial(to_port, server.port), writer_at(server), happen)
         logger.info("tracking connections killed: %s", judgement)
