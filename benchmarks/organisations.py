@@ -1,14 +1,7 @@
 """The three real organisations: a request, against other libraries on the same data."""
 
-import csv
-import gzip
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from itertools import cycle
-from pathlib import Path
-from random import Random
 from time import monotonic
 from typing import Any
 
@@ -16,70 +9,14 @@ from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 from .measuring import in_turns, three_digits
+from .organisation import Ask, Organisation, organisations
 from .report import Report
 from .server import Server
-from .sources import Sections, keys_of_sections, store
+from .sources import keys_of_sections, store
 
-_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "rbac"
-_NAMES = ("hc", "apj", "americas_large")
 _NAMESPACE = "bench"
-_USERS = 500
 # In seconds: how long the answers of one library are checked, where there are too many for all.
 _LONGEST_CHECK = 5
-
-Ask = Callable[[str, str], Any]
-"""Is given a user and a permission; returns all permissions of the user, or whether it has it."""
-
-
-@dataclass(frozen=True)
-class Organisation:
-    """Who is in which group, which group may do what, and who therefore may do what."""
-
-    name: str
-    users: Sections
-    groups: Sections
-    expected: Mapping[str, list[str]]
-
-    @property
-    def sections(self) -> dict[str, Sections]:
-        """What either kind of source holds."""
-        return {"groups": self.users, "permissions": self.groups}
-
-    @property
-    def memberships(self) -> Iterator[tuple[str, str]]:
-        """All pairs of a user and a group."""
-        return ((user, group) for group, users in self.users.items() for user in users)
-
-    @property
-    def grants(self) -> Iterator[tuple[str, str]]:
-        """All pairs of a group and a permission."""
-        return (
-            (group, permission) for permission, groups in self.groups.items() for group in groups
-        )
-
-    @cached_property
-    def questions(self) -> list[tuple[str, str]]:
-        """Some users in any order, each with a permission that it has."""
-        random = Random(self.name)  # noqa: S311 - no secret
-        users = random.choices(sorted(self.expected), k=_USERS)
-        return [(user, random.choice(self.expected[user])) for user in users]
-
-
-def organisations() -> list[Organisation]:
-    """Return the organisations that there is data of: all three, or none."""
-    return [
-        Organisation(name, *(_read(name, part) for part in ("groups", "permissions", "expected")))
-        for name in _NAMES
-        if _FOLDER.is_dir()
-    ]
-
-
-def _read(name: str, part: str) -> dict[str, list[str]]:
-    pairs = defaultdict(list)
-    with gzip.open(_FOLDER / f"{name}.{part}.tsv.gz", "rt") as file:
-        for first, second in csv.reader(file, delimiter="\t"):
-            pairs[first].append(second)
-    return pairs
 
 
 def run(server: Server, report: Report, *, quick: bool) -> None:
@@ -87,8 +24,6 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
     from .peers import peers  # noqa: PLC0415 - its libraries are needed for this subject alone
 
     found = organisations()
-    if not found:
-        report.say(f"SKIPPED: there is no {_FOLDER}")
     for organisation in found[:1] if quick else found:
         server.client().flushall()
         with peers(organisation, server) as (in_memory, loaded_each_time):

@@ -20,7 +20,7 @@ from django.core.management import call_command
 from sqlalchemy import Column, Engine, ForeignKey, Table, create_engine, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from .organisations import Ask, Organisation
+from .organisation import Ask, Organisation
 from .server import Server
 from .sources import store
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import redis
 
-from repoze.what.plugins.redis.connection import connection_from
+from repoze.what.plugins.redis.connection.clients import connection_from
 
 # A key and its members.
 Sets = Iterable[tuple[str, list[str]]]

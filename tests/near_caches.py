@@ -3,7 +3,7 @@
 import servers
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import NearCacheInfo
+from repoze.what.plugins.redis.near_cache.cache import NearCacheInfo
 
 NAMESPACE = "tests"
 KEYS = b"{tests}:permissions:"

@@ -40,7 +40,7 @@ _ANSWER = struct.Struct(f"<ddB{USERS}I?")
 _LONGEST_LIFE = 1800
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["repoze.what.plugins.redis.near_cache", "redis.sentinel"])
+_processes.set_forkserver_preload(["repoze.what.plugins.redis.near_cache.cache", "redis.sentinel"])
 
 # What each user is granted: a version each.
 Granted = tuple[int, ...]

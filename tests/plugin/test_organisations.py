@@ -10,7 +10,7 @@ import servers
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "rbac"
+DATA = Path(__file__).parents[1] / "organisations"
 
 
 def pairs(name):
@@ -38,7 +38,6 @@ def first_server():
     pytest.skip("no redis-server or valkey-server on this machine")
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the organisations' data is not beside the project")
 @pytest.mark.parametrize(
     ("organisation", "number_of_users"), [("hc", 46), ("apj", 2044), ("americas_large", 3485)]
 )

@@ -5,10 +5,10 @@ from repoze.what.adapters import SourceUnavailable
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .copying import CopyError, copy_sections
 from .findings import Finding
-from .near_cache import NearCacheInfo
+from .layouts.replication import TooFewReplicas
+from .near_cache.cache import NearCacheInfo
+from .pair import Adapters, adapters_from_settings
 from .paste import make_metadata_provider
-from .replication import TooFewReplicas
-from .settings import Adapters, adapters_from_settings
 
 __all__ = [
     "Adapters",

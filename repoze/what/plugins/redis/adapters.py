@@ -11,11 +11,14 @@ import redis
 
 from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, SourceError
 
-from .cluster import ClusterDatabase
-from .connection import WATCH_EVERY, Database, client_of_database
+from .connection.clients import client_of_database
+from .connection.cluster import ClusterDatabase
+from .connection.database import WATCH_EVERY, Database
 from .findings import Finding
-from .indexed_layout import IndexedLayout, IndexKeys
-from .layouts import Layout
+from .layouts.indexed import IndexedLayout, IndexKeys
+from .layouts.layout import Layout
+from .layouts.plain import PlainLayout
+from .layouts.saving import Save, Saving
 from .names import (
     Name,
     Names,
@@ -26,10 +29,8 @@ from .names import (
     encode_for_write,
     encode_known,
 )
-from .near_cache import NearCache, NearCacheInfo
-from .plain_layout import PlainLayout
-from .saving import Save, Saving
-from .urls import client_from_url
+from .near_cache.cache import NearCache, NearCacheInfo
+from .settings.urls import client_from_url
 
 Adapter = TypeVar("Adapter", bound="RedisAdapter")
 

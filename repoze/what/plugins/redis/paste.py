@@ -12,8 +12,8 @@ from repoze.who.config import WhoConfig
 
 from repoze.what.middleware import AuthorizationMetadata, setup_auth
 
-from .options import refuse_unknown
-from .settings import adapters_from_settings
+from .pair import adapters_from_settings
+from .settings.options import refuse_unknown
 
 _PREFIX = "redis."
 _OPTIONS_OF_SETUP_AUTH = ("skip_authentication", "on_unavailable")

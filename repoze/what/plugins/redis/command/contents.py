@@ -6,8 +6,8 @@ from typing import Any
 import redis
 
 from repoze.what.plugins.redis.adapters import RedisAdapter
-from repoze.what.plugins.redis.failures import Task, source_error, without_secrets
-from repoze.what.plugins.redis.indexed_layout import IndexKeys
+from repoze.what.plugins.redis.connection.failures import Task, source_error, without_secrets
+from repoze.what.plugins.redis.layouts.indexed import IndexKeys
 from repoze.what.plugins.redis.names import encode_for_write
 
 

@@ -8,8 +8,8 @@ import redis
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
-from repoze.what.plugins.redis.failures import Task, source_error, without_secrets
-from repoze.what.plugins.redis.indexed_layout import IndexKeys
+from repoze.what.plugins.redis.connection.failures import Task, source_error, without_secrets
+from repoze.what.plugins.redis.layouts.indexed import IndexKeys
 from repoze.what.plugins.redis.names import decode
 
 from .failures import Failure

@@ -12,8 +12,8 @@ from repoze.what.plugins.redis.adapters import (
     RedisGroupAdapter,
     RedisPermissionAdapter,
 )
-from repoze.what.plugins.redis.settings import Adapters, adapters_from_settings
-from repoze.what.plugins.redis.urls import URL_VARIABLE
+from repoze.what.plugins.redis.pair import Adapters, adapters_from_settings
+from repoze.what.plugins.redis.settings.urls import URL_VARIABLE
 
 from .failures import Failure
 

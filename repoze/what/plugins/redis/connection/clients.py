@@ -1,0 +1,174 @@
+"""Clients of our own that connect as the user's does, and the connections of their pools."""
+
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from repoze.what.plugins.redis.names import described
+
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+except ImportError:
+    # redis-py has had them since 6.4.
+    _WITHOUT_NOTIFICATIONS = {}
+else:
+    _WITHOUT_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+# What a pool puts into the settings of its connections on its own behalf, or for another database:
+# a cache that two databases share answers for one with the keys of the other. Retries are ours.
+_OF_ANOTHER_POOL = frozenset(
+    (
+        "cache",
+        "cache_config",
+        "connection_pool",
+        "event_dispatcher",
+        "himport_registry",
+        "maint_notifications_config",
+        "maint_notifications_pool_handler",
+        "maintenance_notification_hash",
+        "maintenance_state",
+        "oss_cluster_maint_notifications_handler",
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+    )
+)
+# While a server is under maintenance, redis-py keeps the user's own settings under these names.
+_BEFORE_MAINTENANCE = {
+    "orig_host_address": "host",
+    "orig_socket_timeout": "socket_timeout",
+    "orig_socket_connect_timeout": "socket_connect_timeout",
+}
+# Up to redis-py 5.2 a pool wants to know; since then it warns of being told.
+_NAME = signature(ConnectionPool.get_connection).parameters.get("command_name")
+_COMMAND_NAME = ("",) if _NAME is not None and _NAME.default is Parameter.empty else ()
+# In redis-py 5.0 a `BlockingConnectionPool` knows no difference, and closes those in use, too.
+_SETTINGS_OF_DISCONNECT = signature(BlockingConnectionPool.disconnect).parameters
+
+
+def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> redis.Redis:
+    """Return a client that is connected as *client* is, but to database *db*, by a pool of its own.
+
+    :param client: the user's client, which is neither changed nor asked anything.
+    :param db: the number of the database; `None` is that of *client*.
+    :param changes: settings of the connections that are not those of *client*.
+    :raises TypeError: where *client* is no such client, or *db* no such number.
+    :raises ValueError: where *db* is negative.
+    """
+    _check(client, db)
+    pool = client.connection_pool
+    settings = _settings_of(pool) | changes
+    if db is not None:
+        settings["db"] = db
+    if _handshake_is_custom(pool.connection_class, settings):
+        settings["redis_connect_func"] = partial(
+            _connect_and_select, settings.get("redis_connect_func")
+        )
+    derived: ConnectionPool
+    if isinstance(pool, SentinelConnectionPool):
+        derived = SentinelConnectionPool(
+            pool.service_name,
+            _with_connections_of_its_own(pool.sentinel_manager),
+            is_master=pool.is_master,
+            check_connection=pool.check_connection,
+            **settings,
+        )
+    elif isinstance(pool, BlockingConnectionPool):
+        derived = BlockingConnectionPool(
+            timeout=pool.timeout, queue_class=pool.queue_class, **settings
+        )
+    else:
+        derived = ConnectionPool(**settings)
+    return _client_on(derived)
+
+
+def _settings_of(pool: ConnectionPool) -> dict[str, Any]:
+    """Return what to make another pool with that connects as *pool* does."""
+    settings = dict(pool.connection_kwargs)
+    for kept_as, setting in _BEFORE_MAINTENANCE.items():
+        value = settings.pop(kept_as, None)
+        if value is not None:
+            settings[setting] = value
+    settings = {name: value for name, value in settings.items() if name not in _OF_ANOTHER_POOL}
+    settings.update(
+        _WITHOUT_NOTIFICATIONS,
+        health_check_interval=0,
+        connection_class=pool.connection_class,
+        max_connections=pool.max_connections,
+    )
+    return settings
+
+
+def _client_on(pool: ConnectionPool) -> redis.Redis:
+    # The client is what listens for renewed credentials.
+    provider = pool.connection_kwargs.get("credential_provider")
+    return redis.Redis(connection_pool=pool, credential_provider=provider)
+
+
+def _with_connections_of_its_own(manager: Sentinel) -> Sentinel:
+    # Threads that change the order of its list at once may drop a Sentinel from it. And after a
+    # fork, a thread that is left behind may hold the lock of a pool.
+    own = copy(manager)
+    own.sentinels = [
+        _client_on(ConnectionPool(**_settings_of(each.connection_pool)))
+        for each in manager.sentinels
+    ]
+    return own
+
+
+def _check(client: object, db: object) -> None:
+    if not isinstance(client, redis.Redis):
+        # What it is may have a password in it: a URL, or a pool.
+        found = f"an object of type {type(client).__name__}"
+        raise TypeError(f"A redis-py client is wanted (redis.Redis), not {found}")
+    if db is not None and (isinstance(db, bool) or not isinstance(db, int)):
+        raise TypeError(f"db is the number of a database, or None, not {described(db)}")
+    if db is not None and db < 0:
+        raise ValueError(f"db is the number of a database, from 0, not {db}")
+
+
+def _handshake_is_custom(connection_class: type, settings: dict[str, Any]) -> bool:
+    return (
+        settings.get("redis_connect_func") is not None
+        or getattr(connection_class, "on_connect", None) is not AbstractConnection.on_connect
+    )
+
+
+def _connect_and_select(
+    shake_hands: Callable[[Any], None] | None, connection: redis.Connection
+) -> None:
+    # A handshake of somebody's own may leave the connection in database 0.
+    if shake_hands is None:
+        connection.on_connect()
+    else:
+        shake_hands(connection)
+    connection.send_command("SELECT", connection.db)
+    if connection.read_response(disable_decoding=True) != b"OK":
+        raise redis.ConnectionError(f"the server did not select database {connection.db}")
+
+
+def connection_from(pool: ConnectionPool) -> redis.Connection:
+    """Return a connection of *pool*, which is either wholly made or not made at all."""
+    try:
+        return pool.get_connection(*_COMMAND_NAME)
+    except redis.RedisError:
+        raise
+    except BaseException:
+        # It goes back to the pool with its handshake half done: where that was interrupted, with a
+        # reply to come; where the server answered nonsense, before a database was selected.
+        close_idle(pool)
+        raise
+
+
+def close_idle(pool: ConnectionPool) -> None:
+    """Close the connections of *pool* that nobody uses."""
+    if isinstance(pool, BlockingConnectionPool) and len(_SETTINGS_OF_DISCONNECT) == 1:
+        pool.disconnect()
+    else:
+        pool.disconnect(inuse_connections=False)

@@ -1,0 +1,165 @@
+"""The database of a Redis Cluster: the primary, wherever it is, that holds one slot."""
+
+import os
+from collections.abc import Callable
+from random import sample
+from typing import TypeVar
+
+import redis
+from redis.cluster import ClusterNode
+from redis.connection import ConnectionPool
+
+from .clients import client_of_database
+from .database import Database, Opened
+from .exchange import Exchange
+from .failures import code_word, is_lost_connection, is_reply
+
+Answer = TypeVar("Answer")
+Address = tuple[str, int]
+
+# A slot that is being moved sends a question on once or twice.
+_MOST_REDIRECTIONS = 3
+
+
+class ClusterDatabase(Database):
+    """Asks the primary that holds the slot of *key*, wherever the slot goes.
+
+    The commands of *client* are not used: it tries them again after a time-out, which may carry out
+    a write twice. What is taken from it is where the nodes are and how to connect to one.
+
+    A node that does not hold the slot says which one does. So where the primary is lost, any other
+    node is asked: what it is asked is what it would be asked if it were the primary.
+
+    :param client: a redis-py client of the cluster, which is neither changed nor asked anything.
+    :param key: a key in the slot.
+    :param part: what of it is meant, for people to read.
+    """
+
+    def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
+        self._part = part
+        self._cluster = client
+        self._slot = client.keyslot(key)
+        self._clients: dict[Address, redis.Redis] = {}
+        self._process = os.getpid()
+        nodes = client.nodes_manager.slots_cache.get(self._slot) or client.get_nodes()
+        self._node = _address(nodes[0])
+        self._node_failed = False
+
+    @property
+    def place(self) -> str:
+        """Where the primary is, for people to read."""
+        host, port = self._node
+        return f"Redis Cluster at {host}:{port}, slot {self._slot}"
+
+    @property
+    def _opened(self) -> Opened:
+        return Opened(self._client_at(self._node), None, self._process)
+
+    def close(self) -> None:
+        """Close all connections, whatever node they are to. The next question opens anew.
+
+        A question that another thread is asking goes on, and its connection is closed afterwards.
+        """
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            Opened(client, None, self._process).close()
+
+    def _pool_at(self, address: Address) -> ConnectionPool:
+        return self._client_at(address).connection_pool
+
+    def _client_at(self, address: Address) -> redis.Redis:
+        if self._process != os.getpid():
+            # After a fork, a thread that is left behind may hold the lock of a pool.
+            self._clients = {}
+            self._process = os.getpid()
+        client = self._clients.get(address)
+        # Of two threads that come here at once, the first provides the client.
+        return client or self._clients.setdefault(address, self._client_of(address))
+
+    def _client_of(self, address: Address) -> redis.Redis:
+        host, port = address
+        any_node = self._cluster.get_redis_connection(self._cluster.get_nodes()[0])
+        # The handshake of the client's connections may ask replicas to answer.
+        shake_hands = self._shake_hands if self._cluster.user_on_connect_func else None
+        return client_of_database(
+            any_node, None, host=host, port=port, redis_connect_func=shake_hands
+        )
+
+    def _shake_hands(self, connection: redis.Connection) -> None:
+        connection.on_connect()
+        self._cluster.user_on_connect_func(connection)
+
+    def _converse(
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+    ) -> Answer:
+        if self._node_failed:
+            self._node_failed = False
+            self._turn_to(self._others(self._node)[0], exchange)
+        try:
+            return self._follow(exchange, question, repeat_until)
+        except redis.RedisError as error:
+            if not is_reply(error) or code_word(error) == "CLUSTERDOWN":
+                # By the next question another may have taken its place, if none has already.
+                self._node_failed |= exchange.pool is self._pool
+            raise
+
+    def _follow(
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+    ) -> Answer:
+        for _ in range(_MOST_REDIRECTIONS):
+            try:
+                return super()._converse(exchange, question, repeat_until)
+            except redis.ResponseError as error:
+                word = code_word(error)
+                if word not in {"MOVED", "ASK"}:
+                    raise
+                address = self._address_in(error, exchange)
+            if word == "MOVED":
+                self._turn_to(address, exchange)
+                # The connections to others are closed when those who use them have done so.
+                self._clients = {address: self._client_at(address)}
+            else:
+                exchange.move(self._pool_at(address), asking=True)
+        return super()._converse(exchange, question, repeat_until)
+
+    def _address_in(self, error: redis.ResponseError, exchange: Exchange) -> Address:
+        # As in "MOVED 3999 127.0.0.1:6381"; an empty host is that of the node that was asked.
+        host, _, port = str(error).rpartition(" ")[2].rpartition(":")
+        host, number = self._cluster.nodes_manager.remap_host_port(
+            host or exchange.connection.host, int(port)
+        )
+        return host, number
+
+    def _connect_again(self, exchange: Exchange) -> None:
+        """Connect to the same node anew or, where it is gone, to any other."""
+        for other in self._others(self._node):
+            if _connects(exchange):
+                break
+            self._turn_to(other, exchange)
+
+    def _turn_to(self, address: Address, exchange: Exchange) -> None:
+        self._node = address
+        exchange.move(self._pool_at(address))
+
+    def _others(self, address: Address) -> list[Address]:
+        """Return where the other nodes are, in any order, and *address* at the end.
+
+        In any order, for one that has been cut off from the cluster is not to be asked each time.
+        """
+        nodes = [*self._cluster.get_nodes(), *self._cluster.nodes_manager.startup_nodes.values()]
+        others = {_address(node) for node in nodes} - {address}
+        return [*sample(list(others), len(others)), address]
+
+
+def _address(node: ClusterNode) -> Address:
+    return node.host, int(node.port)
+
+
+def _connects(exchange: Exchange) -> bool:
+    try:
+        exchange.connect()
+    except redis.ConnectionError as error:
+        if not is_lost_connection(error):
+            raise
+        return False
+    return True

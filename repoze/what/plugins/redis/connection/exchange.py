@@ -1,0 +1,148 @@
+"""Commands and their replies, over one connection, which may be made anew."""
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from hashlib import sha1
+from typing import Any, TypeVar
+
+import redis
+from redis.connection import ConnectionPool
+
+from repoze.what.adapters import AdapterError, SourceError
+
+from .clients import connection_from
+from .failures import code_word, forget_context, is_reply
+
+Answer = TypeVar("Answer")
+
+# Redis resets a connection that announces more.
+MOST_ARGUMENTS = 1024 * 1024
+
+
+class Script:
+    """A Lua script: `text` is what `EVAL` takes, `digest` what `EVALSHA` does.
+
+    The digest is the SHA-1 of the text, in hex.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.digest = sha1(text, usedforsecurity=False).hexdigest().encode()
+
+
+class _Phase(Enum):
+    UNSENT = "not wholly sent, so not executed"
+    UNANSWERED = "sent; executed, or not"
+    ANSWERED = "nothing is owed"
+
+
+class Exchange:
+    """Commands and their replies, over the connection of *pool* that a question is asked on."""
+
+    connection: redis.Connection
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.lost_reply = False
+        """Whether something was sent in full whose reply never came."""
+        self.was_lost = False
+        """Whether the connection was gone, so that the question is being asked again."""
+        self.pool = pool
+        """Where the connection is from."""
+        self._handled = sys.exc_info()[1]
+        self._asking = False
+        self._has_connection = False
+        self._has_failed = False
+        self._phase = _Phase.ANSWERED
+
+    def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
+        """Return what *question* makes of the replies that it asks this exchange for.
+
+        Another attempt is made on a fresh connection, in the same place of the pool: another idle
+        one may be as dead as the first.
+        """
+        try:
+            if not self._has_connection:
+                self.connection = connection_from(self.pool)
+                self._has_connection = True
+            elif self._has_failed:
+                self._phase = _Phase.UNSENT
+                self.connection.disconnect()
+                self.connection.connect()
+            self._has_failed = False
+            return question(self)
+        except BaseException as error:
+            self._has_failed = True
+            forget_context(error, self._handled)
+            if self._has_connection and not (self._phase is _Phase.ANSWERED and _is_answer(error)):
+                # Back in the pool, it would hand its late reply to the next caller. What makes no
+                # sense may be the late reply to something else.
+                self.connection.disconnect()
+                self.lost_reply |= self._phase is not _Phase.UNSENT
+            raise
+
+    def connect(self) -> None:
+        """Make the connection of the next attempt, or make it anew, without asking anything."""
+        self.attempt(lambda _: None)
+
+    def move(self, pool: ConnectionPool, *, asking: bool = False) -> None:
+        """Let the next attempt be made on a connection of another pool.
+
+        :param asking: whether it goes to a node that a slot is being moved to, which answers for
+            it only if that is said before each command.
+        """
+        self.close()
+        self.pool = pool
+        self._asking = asking
+
+    def close(self) -> None:
+        """Give the connection, if there is one, back to the pool."""
+        if self._has_connection:
+            self._has_connection = False
+            self.pool.release(self.connection)
+
+    def ask(self, *command: bytes | str | int) -> Any:
+        """Send *command* and return the reply, with bytes for what is text."""
+        if len(command) > MOST_ARGUMENTS:
+            raise SourceError(
+                f"{len(command):,} arguments are more than the {MOST_ARGUMENTS:,} that Redis takes "
+                "in one command. Nothing was sent; do it in parts."
+            )
+        if self._asking:
+            self._send(("ASKING",))
+        return self._send(command)
+
+    def _send(self, command: tuple[bytes | str | int, ...]) -> Any:
+        self._phase = _Phase.UNSENT
+        self.connection.send_command(*command)
+        self._phase = _Phase.UNANSWERED
+        try:
+            reply = self.connection.read_response(disable_decoding=True)
+        except Exception as error:
+            if is_reply(error):
+                self._phase = _Phase.ANSWERED
+            if code_word(error) == "READONLY":
+                # Connecting anew finds the primary, where Sentinel or the name's address knows it.
+                self.connection.disconnect()
+            raise
+        self._phase = _Phase.ANSWERED
+        return reply
+
+    def evaluate(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Run *script* and return its reply; it is loaded where the server does not have it."""
+        if self._asking:
+            # There, a key that has yet to be moved would be one that does not exist.
+            raise redis.exceptions.TryAgainError("not all keys are there")
+        try:
+            return self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except redis.ResponseError as error:
+            if code_word(error) != "NOSCRIPT":
+                raise
+        return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether *error* is what the server answered, or what a question made of that."""
+    return isinstance(error, AdapterError) or (
+        isinstance(error, redis.RedisError) and is_reply(error)
+    )

@@ -1,0 +1,146 @@
+"""The indexed layout: the sections of a namespace, and an index from items to sections."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from typing import Any
+
+from repoze.what.plugins.redis.connection.database import Database
+from repoze.what.plugins.redis.connection.exchange import Exchange, Script
+from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.near_cache.cache import NearCache
+
+from .layout import Answer, Layout, no_section
+from .scripts import script
+
+
+class IndexKeys:
+    """The keys of a source, which begin with ``{NAMESPACE}:KIND:``.
+
+    - ``sections``: the names of the sections;
+    - ``section:NAME``: the items of a section, where it has any;
+    - ``item:NAME``: the sections that an item is in, where it is in any;
+    - ``done:TOKEN``: the answer of a write, for a minute, in case that it is asked for again.
+
+    In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
+
+    :param namespace: whose source it is: letters, digits and ``_ . : -``.
+    :param kind: what the sections are: ``groups`` or ``permissions``.
+    :raises TypeError: where *namespace* is no text.
+    :raises ValueError: where there is something else in *namespace*, or nothing.
+    """
+
+    def __init__(self, namespace: str, kind: str) -> None:
+        if not isinstance(namespace, str):
+            raise TypeError(f"A namespace is text, not {described(namespace)}")
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]+", namespace):
+            raise ValueError(
+                f"A namespace is letters, digits and _ . : -, not {described(namespace)}"
+            )
+        prefix = f"{{{namespace}}}:{kind}:".encode()
+        self.sections = prefix + b"sections"
+        self.section_prefix = prefix + b"section:"
+        self.item_prefix = prefix + b"item:"
+        self.pattern = prefix + b"*"
+        """What `SCAN` finds them by: no character of a namespace has a meaning in a pattern."""
+
+
+class IndexedLayout(Layout):
+    """Sets of a source under keys of their own, with an index from items to sections.
+
+    A lookup is one read of the index, whatever the size of the source. A write keeps the index in
+    step, and takes effect once, however often it is sent: it carries a token, which is stored with
+    its answer.
+    """
+
+    # The scripts keep a token for 60 seconds.
+    _SECONDS_TO_REPEAT_A_WRITE = 30
+    _READS: Mapping[str, Script] = {
+        operation: script(f"indexed/{operation}")
+        for operation in ("get_sections_page", "get_many_section_items", "review")
+    }
+    _WRITES: Mapping[str, Script] = {
+        operation: script("call_in_parts", "indexed/write", f"indexed/{operation}")
+        for operation in (
+            "create_section",
+            "edit_section",
+            "delete_section",
+            "include_items",
+            "exclude_items",
+            "set_section_items",
+            "remove_item",
+            "rename_item",
+        )
+    }
+
+    # Those whose names are items, or which change no answer of a lookup.
+    _NAME_THEIR_ITEMS = frozenset(
+        ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
+    )
+
+    def __init__(
+        self,
+        database: Database,
+        keys: IndexKeys,
+        near_cache: NearCache | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(database, **options)
+        self._keys = keys
+        self._near_cache = near_cache
+
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
+        keys = [self._keys.item_prefix + item for item in items]
+        command = "SMEMBERS" if len(keys) == 1 else "SUNION"
+        return self._lookups.ask(
+            Task("find_sections", tuple(items)),
+            lambda exchange: texts(exchange.ask(command, *keys)),
+        )
+
+    def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
+        [items] = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))
+        if items is None:
+            raise no_section(section, self._lookups)
+        return items
+
+    def section_exists(self, section: bytes) -> bool:  # noqa: D102
+        return self._is_member("section_exists", self._keys.sections, section)
+
+    def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
+        return self._is_member("item_is_included", self._keys.section_prefix + section, item)
+
+    def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
+        return self._database.ask(
+            Task(operation, (name,)), lambda exchange: flag(exchange.ask("SISMEMBER", key, name))
+        )
+
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SSCAN", self._keys.sections, cursor
+
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor, "MATCH", self._keys.pattern
+
+    def _write(
+        self,
+        task: Task,
+        question: Callable[[Exchange], tuple[Answer, bool]],
+        repeat_within: float = inf,
+    ) -> Answer:
+        try:
+            return super()._write(task, question, repeat_within)
+        finally:
+            # Also where the outcome is unknown. What the server tells comes a moment later.
+            if self._near_cache is not None and task.operation != "check":
+                items = task.names if task.operation in self._NAME_THEIR_ITEMS else None
+                self._near_cache.forget(items)
+
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
+        return exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
+
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+        script = self._WRITES[operation]
+        arguments = (os.urandom(16).hex().encode(), *names)
+        return lambda exchange: exchange.evaluate(script, (self._keys.sections,), arguments)

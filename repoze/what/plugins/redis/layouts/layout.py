@@ -1,0 +1,318 @@
+"""How sections and items lie in Redis, and the operations on them.
+
+Sections and items are bytes here, and not empty; see `names`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
+from typing import Any, ClassVar, TypeVar
+
+from redis import InvalidResponse
+
+from repoze.what.adapters import (
+    AdapterError,
+    ExistingSectionError,
+    ItemNotPresentError,
+    ItemPresentError,
+    NonExistingSectionError,
+)
+from repoze.what.plugins.redis.connection.database import Database
+from repoze.what.plugins.redis.connection.exchange import Exchange
+from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.replies import array, pages, texts
+from repoze.what.plugins.redis.findings import PROBLEMS
+from repoze.what.plugins.redis.names import decode, described, listed
+
+from .replication import TooFewReplicas, confirm_replication
+from .saving import Saving
+
+Answer = TypeVar("Answer")
+
+# 100 sections with 100 items each keep the server for about a millisecond.
+_SECTIONS_AT_A_TIME = 100
+_NAMES_AT_A_TIME = 1000
+
+
+class Layout(ABC):
+    """The operations of a source; a subclass says where in *database* the source lies.
+
+    Each is one command or one script on the server, so nobody comes between its check and its
+    write; those that read or review many sections alone are one for each so many.
+
+    :param lookups: the database on a replica, where there is one that lookups are to go to. What
+        precedes a write never does.
+    :param wait_replicas: how many replicas have to confirm each write.
+    :param saving: what counts the writes, where they are to be saved.
+    """
+
+    # For how long after a write was sent it may be sent again, if its reply is lost.
+    _SECONDS_TO_REPEAT_A_WRITE: ClassVar[float]
+
+    def __init__(
+        self,
+        database: Database,
+        lookups: Database | None = None,
+        wait_replicas: int = 0,
+        saving: Saving | None = None,
+    ) -> None:
+        self._database = database
+        self._lookups = lookups or database
+        self._wait_replicas = wait_replicas
+        self._saving = saving
+
+    @abstractmethod
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
+        """Return the sections that any of *items*, of which there is at least one, is in.
+
+        One of them may be named more than once.
+        """
+
+    @abstractmethod
+    def section_exists(self, section: bytes) -> bool:
+        """Return whether there is such a section."""
+
+    @abstractmethod
+    def item_is_included(self, section: bytes, item: bytes) -> bool:
+        """Return whether *section*, which need not exist, has *item*."""
+
+    @abstractmethod
+    def get_section_items(self, section: bytes) -> set[bytes]:
+        """Return the items of *section*.
+
+        :raises NonExistingSectionError: where there is none of that name.
+        """
+
+    @abstractmethod
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        """Return the command that goes on at *cursor* with the names of the sections."""
+
+    @abstractmethod
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        """Return the command that goes on at *cursor* with the keys to review."""
+
+    @abstractmethod
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
+        """Return what the reading script of *operation* returns for *names*."""
+
+    @abstractmethod
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+        """Return what asks the writing script of *operation* for an outcome and its details."""
+
+    def get_all_sections(self) -> dict[bytes, set[bytes]]:
+        """Return every section with its items, read about 100 at a time."""
+
+        def read(exchange: Exchange) -> dict[bytes, set[bytes]]:
+            # All on one connection, so of one server: a cursor means nothing to another.
+            sections: dict[bytes, set[bytes]] = {}
+            for page in pages(
+                lambda cursor: self._read(
+                    exchange, "get_sections_page", (cursor, b"%d" % _SECTIONS_AT_A_TIME)
+                )
+            ):
+                for name, items in zip(texts(page[::2]), page[1::2], strict=True):
+                    sections[name] = set(texts(items)) - {b""}
+            sections.pop(b"", None)
+            return sections
+
+        return self._lookups.ask(Task("get_all_sections"), read)
+
+    def get_section_names(self) -> set[bytes]:
+        """Return the names of all sections."""
+
+        def read(exchange: Exchange) -> set[bytes]:
+            return {
+                name
+                for page in _scan(exchange, self._scan_sections, _NAMES_AT_A_TIME)
+                for name in page
+            }
+
+        return self._lookups.ask(Task("get_section_names"), read) - {b""}
+
+    def get_many_section_items(self, sections: Sequence[bytes]) -> dict[bytes, set[bytes]]:
+        """Return the items of *sections*, but for those that are not there.
+
+        They are read 100 at a time: each section is consistent in itself.
+        """
+        found: dict[bytes, set[bytes]] = {}
+        for start in range(0, len(sections), _SECTIONS_AT_A_TIME):
+            names = tuple(sections[start : start + _SECTIONS_AT_A_TIME])
+            items_of_each = self._lookups.ask(
+                Task("get_many_section_items", names), self._reader(names)
+            )
+            found |= {
+                name: items
+                for name, items in zip(names, items_of_each, strict=True)
+                if items is not None
+            }
+        return found
+
+    def _reader(self, names: Sequence[bytes]) -> Callable[[Exchange], list[set[bytes] | None]]:
+        def read(exchange: Exchange) -> list[set[bytes] | None]:
+            reply = self._read(exchange, "get_many_section_items", names)
+            return [
+                None if items is None else set(texts(items)) - {b""}
+                for items in array(reply, length=len(names))
+            ]
+
+        return read
+
+    def review(self, operation: str) -> list[tuple[str, bytes, bytes]]:
+        """Return what is odd in the source, and put it right where *operation* is ``repair``.
+
+        :param operation: ``check`` or ``repair``.
+        :return: problems, each with a section and an item, or empty bytes in place of one.
+        """
+        found: dict[tuple[str, bytes, bytes], None] = {}
+
+        def review(exchange: Exchange) -> tuple[list[tuple[str, bytes, bytes]], bool]:
+            if operation == "check":
+                # What was found before the connection was lost may have changed; what was
+                # repaired stays so.
+                found.clear()
+            for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
+                reply = self._read(exchange, "review", (operation.encode(), *keys))
+                words = array(texts(reply))
+                problems = zip(words[::3], words[1::3], words[2::3], strict=True)
+                found.update(((PROBLEMS[kind], name, item), None) for kind, name, item in problems)
+            return list(found), operation == "repair" and bool(found)
+
+        # Asked again, what it has repaired would be missing in the answer.
+        return self._write(Task(operation), review, 0 if operation == "repair" else inf)
+
+    def create_section(self, section: bytes) -> None:
+        """Add *section*, without items.
+
+        :raises ExistingSectionError: where there is one of that name.
+        """
+        self._change("create_section", section)
+
+    def edit_section(self, section: bytes, new_section: bytes) -> None:
+        """Rename *section* to *new_section*.
+
+        :raises NonExistingSectionError: where there is no *section*.
+        :raises ExistingSectionError: where *new_section* is there, *section* itself included.
+        """
+        self._change("edit_section", section, new_section)
+
+    def delete_section(self, section: bytes) -> None:
+        """Remove *section* and its items.
+
+        :raises NonExistingSectionError: where there is none of that name.
+        """
+        self._change("delete_section", section)
+
+    def include_items(self, section: bytes, items: Iterable[bytes]) -> None:
+        """Add *items*, each named once, to *section*: all, or none where one is refused.
+
+        :raises NonExistingSectionError: where there is no *section*.
+        :raises ItemPresentError: where it has one of *items*.
+        """
+        self._change("include_items", section, *items)
+
+    def exclude_items(self, section: bytes, items: Iterable[bytes]) -> None:
+        """Remove *items*, each named once, from *section*: all, or none where one is refused.
+
+        :raises NonExistingSectionError: where there is no *section*.
+        :raises ItemNotPresentError: where it lacks one of *items*.
+        """
+        self._change("exclude_items", section, *items)
+
+    def set_section_items(self, section: bytes, items: Iterable[bytes]) -> None:
+        """Make *items*, each named once, all that *section* has.
+
+        :raises NonExistingSectionError: where there is no *section*.
+        """
+        self._change("set_section_items", section, *items)
+
+    def remove_item(self, item: bytes) -> Sequence[bytes]:
+        """Remove *item* from every section, and return those that had it.
+
+        :raises ItemNotPresentError: where none has it.
+        """
+        return self._change("remove_item", item)
+
+    def rename_item(self, item: bytes, new_item: bytes) -> Sequence[bytes]:
+        """Put *new_item* in the place of *item* in every section, and return those that had it.
+
+        :raises ItemNotPresentError: where none has *item*.
+        :raises ItemPresentError: where one has *new_item*.
+        """
+        return self._change("rename_item", item, new_item)
+
+    def _change(self, operation: str, *names: bytes) -> Sequence[bytes]:
+        write = self._writer(operation, names)
+
+        def change(exchange: Exchange) -> tuple[list[bytes], bool]:
+            reply = array(texts(write(exchange)))
+            if reply[:1] == [b"done"]:
+                return reply[1:], True
+            raise self._refusal(reply, names)
+
+        return self._write(
+            Task(operation, names, is_write=True), change, self._SECONDS_TO_REPEAT_A_WRITE
+        )
+
+    def _write(
+        self,
+        task: Task,
+        question: Callable[[Exchange], tuple[Answer, bool]],
+        repeat_within: float = inf,
+    ) -> Answer:
+        """Return the answer to *question*, and make sure that what it has written will last.
+
+        :param question: returns an answer, and whether it has written anything.
+        """
+
+        def write_and_confirm(exchange: Exchange) -> tuple[Answer, bool]:
+            answer, has_written = question(exchange)
+            if has_written and self._wait_replicas:
+                confirm_replication(exchange, self._wait_replicas, task, self._database)
+            return answer, has_written
+
+        try:
+            answer, has_written = self._database.ask(
+                task, write_and_confirm, repeat_within=repeat_within
+            )
+        except TooFewReplicas:
+            self._count_write()
+            raise
+        if has_written:
+            self._count_write()
+        return answer
+
+    def _count_write(self) -> None:
+        if self._saving is not None:
+            self._saving.count_write()
+
+    def _refusal(self, reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError:
+        here = f"({self._database})"
+        name, other = listed(names[:1]), listed(names[-1:])
+        match reply:
+            case [b"section present"]:
+                return ExistingSectionError(f"There is a section {other} already {here}.")
+            case [b"items present", *items]:
+                return ItemPresentError(f"Section {name} has {listed(items)} already {here}.")
+            case [b"items absent", *items]:
+                return ItemNotPresentError(f"Section {name} does not have {listed(items)} {here}.")
+            case [b"item absent"]:
+                return ItemNotPresentError(f"No section has {name} {here}.")
+            case [b"item taken"]:
+                return ItemPresentError(f"There is an item {other} already {here}.")
+            case [b"no section", kind]:
+                return no_section(names[0], self._database, decode(kind))
+        raise InvalidResponse(f"an outcome was expected, not {described(reply)}")
+
+
+def no_section(section: bytes, server: object, kind: str = "none") -> NonExistingSectionError:
+    """Return the error that says so; *kind* is what the key of that name holds."""
+    found = "" if kind == "none" else f": the key of that name holds a {kind}, not a set"
+    return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
+
+
+def _scan(
+    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]], count: int
+) -> Iterator[list[bytes]]:
+    for page in pages(lambda cursor: exchange.ask(*command(cursor), "COUNT", count)):
+        [names] = page
+        yield array(texts(names))

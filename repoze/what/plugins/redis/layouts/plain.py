@@ -1,0 +1,97 @@
+"""The plain layout: one set per section, in a database of the source's own.
+
+Redis has no empty set: a section without items has the one member ``''``. This is how the plugin of
+2009 stored its sources.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from repoze.what.plugins.redis.connection.exchange import Exchange, Script
+from repoze.what.plugins.redis.connection.failures import Task, code_word
+from repoze.what.plugins.redis.connection.replies import flag, texts
+
+from .layout import Layout, no_section
+from .scripts import script
+
+
+class PlainLayout(Layout):
+    """One set per section, its key the section's name, in a database of the source's own.
+
+    Each set in the database is a section; what is not a set is none, and a lookup passes over it.
+    """
+
+    # Among the keys of 2009 there is no room to note what has been done.
+    _SECONDS_TO_REPEAT_A_WRITE = 0
+    _FIND = script("plain/find_sections")
+    _READS: Mapping[str, Script] = {
+        operation: script(f"plain/{operation}")
+        for operation in ("get_sections_page", "get_many_section_items", "review")
+    }
+    # By operation: the script, and how many of the names are keys.
+    _WRITES: Mapping[str, tuple[Script, int]] = {
+        "create_section": (script("plain/create_section"), 1),
+        "edit_section": (script("plain/edit_section"), 2),
+        "delete_section": (script("plain/delete_section"), 1),
+        "include_items": (script("call_in_parts", "plain/include_items"), 1),
+        "exclude_items": (script("call_in_parts", "plain/exclude_items"), 1),
+        "set_section_items": (script("call_in_parts", "plain/set_section_items"), 1),
+        "remove_item": (script("plain/remove_item"), 0),
+        "rename_item": (script("plain/rename_item"), 0),
+    }
+
+    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
+        found = self._lookups.ask(
+            Task("find_sections", tuple(items)),
+            lambda exchange: texts(exchange.evaluate(self._FIND, (), items)),
+        )
+        # A set at the key with the empty name is no section.
+        return filter(None, found)
+
+    def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
+        def read(exchange: Exchange) -> set[bytes]:
+            try:
+                items = texts(exchange.ask("SMEMBERS", section))
+            except redis.ResponseError as error:
+                if code_word(error) != "WRONGTYPE":
+                    raise
+                raise no_section(section, self._lookups, "value of another type") from error
+            if not items:
+                raise no_section(section, self._lookups)
+            return set(items) - {b""}
+
+        return self._lookups.ask(Task("get_section_items", (section,)), read)
+
+    def section_exists(self, section: bytes) -> bool:  # noqa: D102
+        kinds = self._database.ask(
+            Task("section_exists", (section,)),
+            lambda exchange: texts([exchange.ask("TYPE", section)]),
+        )
+        return kinds == [b"set"]
+
+    def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
+        def read(exchange: Exchange) -> bool:
+            try:
+                return flag(exchange.ask("SISMEMBER", section, item))
+            except redis.ResponseError as error:
+                if code_word(error) != "WRONGTYPE":
+                    raise
+                return False
+
+        return self._database.ask(Task("item_is_included", (section, item)), read)
+
+    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor, "TYPE", "set"
+
+    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
+        return "SCAN", cursor
+
+    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
+        return exchange.evaluate(self._READS[operation], (), names)
+
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+        script, number_of_keys = self._WRITES[operation]
+        keys, arguments = names[:number_of_keys], names[number_of_keys:]
+        return lambda exchange: exchange.evaluate(script, keys, arguments)

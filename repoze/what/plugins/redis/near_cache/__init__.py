@@ -1,0 +1,1 @@
+"""Lookups that are answered from memory, while the server vouches for that."""

@@ -1,0 +1,159 @@
+"""A connection on which the server says what has changed."""
+
+import select
+import ssl
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from repoze.what.plugins.redis.connection.clients import connection_from
+from repoze.what.plugins.redis.names import described
+
+_CHANNEL = b"__redis__:invalidate"
+# A message takes some 10 microseconds to read.
+_MESSAGES_AT_A_TIME = 200
+_WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError)
+
+
+class CannotTrackError(Exception):
+    """Why the server, or the way to it, does not let a client track what has changed."""
+
+
+class Tracking:
+    """Hears of each change of a key that begins with *prefix*, from when it was made on.
+
+    It is ``CLIENT TRACKING`` in broadcasting mode, in RESP2: the messages are those of a channel
+    that the connection itself has subscribed to. Nothing but making it waits for the network.
+
+    It is of use for as long as nothing has raised. Then it is to be closed, and another one made:
+    what was sent meanwhile is lost.
+
+    :param client: a client in RESP2 of which nobody else uses the pool.
+    :param max_staleness: in seconds.
+    :raises CannotTrackError: where tracking is not possible there.
+    :raises redis.RedisError: where the server refuses, cannot be reached or does not answer.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: bytes, max_staleness: float) -> None:
+        self._client = client
+        self._max_staleness = max_staleness
+        self._ping_number = 0
+        self._ping_sent: float | None = None
+        self._last_ping_sent = 0.0
+        self._is_behind = False
+        self.proved_at = 0.0
+        """When that was sent, on the monotonic clock, which the server has last answered here."""
+        self._connection: Any = connection_from(client.connection_pool)
+        try:
+            self._begin(prefix)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, prefix: bytes) -> None:
+        # Unlike CLIENT ID, it needs no permission.
+        hello = self._ask("HELLO", 2)
+        try:
+            server = dict(zip(hello[::2], hello[1::2], strict=True))
+            mode, number = server[b"mode"], server[b"id"]
+        except (KeyError, TypeError, ValueError):
+            raise CannotTrackError(f"it answers HELLO with {described(hello)}") from None
+        if mode == b"cluster":
+            raise CannotTrackError(
+                "it is a node of a Redis Cluster, and does not say when it has lost the slot"
+            )
+        turned_on = self._ask(
+            "CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", prefix
+        )
+        if turned_on != b"OK":
+            raise CannotTrackError(f"it answers CLIENT TRACKING with {described(turned_on)}")
+        self._ask("SUBSCRIBE", _CHANNEL)
+        self._send_ping(time.monotonic())
+        while self._ping_sent is not None:
+            # Nothing has been kept yet that what it says could be about.
+            self._take(self._connection.read_response(disable_decoding=True))
+        # There is no other way to read what has come, and not wait for the rest of it.
+        self._socket = self._connection._sock  # noqa: SLF001
+        self._socket.setblocking(False)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        self._poll = poll.poll
+
+    def _ask(self, *command: bytes | str | int) -> Any:
+        self._connection.send_command(*command)
+        return self._connection.read_response(disable_decoding=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server."""
+        return self._connection.host, self._connection.port
+
+    def look(self, now: float) -> Sequence[bytes | None]:
+        """Return the keys that have changed since the last look; `None` stands for all keys.
+
+        There may be more to come where `is_behind` is true then.
+
+        :param now: the time, on the monotonic clock.
+        :raises Exception: where the connection is lost, whatever made it so.
+        """
+        if self._connection._sock is not self._socket:  # noqa: SLF001
+            # redis-py would connect anew, untracked.
+            raise redis.ConnectionError("the connection has been closed")
+        changed: Sequence[bytes | None] = ()
+        if self._is_behind or self._poll(0):
+            changed = self._read()
+        if self._ping_sent is None:
+            if now - self._last_ping_sent >= self._max_staleness / 2:
+                self._send_ping(now)
+        elif not self._is_behind and now - self._ping_sent > self._max_staleness:
+            raise redis.TimeoutError(f"no answer to a PING for {now - self._ping_sent:.1f} s")
+        return changed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there was more to read than the last look has read."""
+        return self._is_behind
+
+    def _read(self) -> list[bytes | None]:
+        changed: list[bytes | None] = []
+        handled = sys.exc_info()[1]
+        for _ in range(_MESSAGES_AT_A_TIME):
+            try:
+                message = self._connection.read_response(
+                    disable_decoding=True, disconnect_on_error=False
+                )
+            except redis.ConnectionError as error:
+                cause = error.__context__
+                # A loss has no cause; then it is what an application is handling that asks.
+                if cause is handled or not isinstance(cause, _WOULD_WAIT):
+                    raise
+                self._is_behind = False
+                break
+            changed += self._take(message)
+        else:
+            self._is_behind = True
+        return changed
+
+    def _take(self, message: Any) -> Sequence[bytes | None]:
+        match message:
+            case [b"message", channel, None] if channel == _CHANNEL:
+                return [None]
+            case [b"message", channel, [*keys]] if channel == _CHANNEL:
+                return keys
+            case [b"pong", number] if number == b"%d" % self._ping_number and self._ping_sent:
+                self.proved_at, self._ping_sent = self._ping_sent, None
+                return ()
+        raise redis.InvalidResponse(f"an invalidation was expected, not {described(message)}")
+
+    def _send_ping(self, now: float) -> None:
+        self._ping_number += 1
+        self._ping_sent = self._last_ping_sent = now
+        self._connection.send_command("PING", self._ping_number)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+        self._client.connection_pool.disconnect()

@@ -1,0 +1,1 @@
+"""Text to Python: URLs and options, from ini files, environments and command lines."""

@@ -1,0 +1,74 @@
+"""A database that is closed leaves no connection behind, and opens anew when it is asked."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import cluster
+import pytest
+import redis
+import servers
+
+from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis.connection.database import Database
+from repoze.what.plugins.redis.connection.failures import Task
+
+NAME = "to-be-closed"
+
+
+def number_of_connections(client):
+    return sum(each["name"] == NAME for each in client.client_list())
+
+
+def ask(database):
+    assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
+
+
+@pytest.mark.parametrize("pool_class", [redis.ConnectionPool, redis.BlockingConnectionPool])
+def test_one_server(server, pool_class):
+    pool = pool_class(host=servers.HOST, port=server.port, client_name=NAME)
+    database = Database(redis.Redis(connection_pool=pool), 1)
+    for _ in range(2):
+        ask(database)
+        assert number_of_connections(server.client()) == 1
+        database.close()
+        servers.wait_until(lambda: number_of_connections(server.client()) == 0)
+    database.close()
+
+
+def test_question_that_is_being_asked(server):
+    """It is answered, on the connection that it has."""
+    database = Database(server.client(client_name=NAME), 1)
+    asking, closed = threading.Event(), threading.Event()
+
+    def question(exchange):
+        asking.set()
+        assert closed.wait(30)
+        return exchange.ask("PING"), exchange.was_lost
+
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(database.ask, Task("ping"), question)
+        assert asking.wait(30)
+        database.close()
+        assert number_of_connections(server.client()) == 1
+        closed.set()
+        assert answer.result() == (b"PONG", False)
+
+
+def test_cluster(executable):
+    whole = cluster.running(executable)
+    whole.empty()
+    adapter = RedisPermissionAdapter(whole.client(client_name=NAME), namespace="tests")
+    database = adapter._database
+
+    def pools():
+        return {client.connection_pool for client in database._clients.values()}
+
+    for _ in range(2):
+        assert adapter.find_sections("staff") == set()
+        [pool] = pools()
+        [connection] = pool._available_connections
+        assert connection._sock is not None
+        database.close()
+        assert connection._sock is None
+        assert not pools()
+    assert database.confirmation is None

@@ -1,0 +1,276 @@
+"""Saving to disk after writes: when, how, and what where the server cannot."""
+
+import logging
+import multiprocessing
+import threading
+import time
+
+import pytest
+import redis
+import servers
+from operations import AFTER, BEFORE, LOOKUPS, WRITES, fill
+
+from repoze.what.adapters import ItemPresentError
+from repoze.what.plugins.redis import RedisPermissionAdapter, TooFewReplicas
+from repoze.what.plugins.redis.layouts import saving
+
+LOGGER = "repoze.what.plugins.redis"
+COMMANDS = {"background": "bgsave", "sync": "save"}
+
+
+@pytest.fixture(scope="module")
+def started(executable):
+    server = servers.RedisServer(executable)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server(started, options):
+    """A server that saves when it is told to, with a source in it."""
+    client = started.client()
+    wait_until_saved(started)
+    client.config_set("rdb-key-save-delay", 0)
+    client.config_set("appendonly", "no")
+    client.flushall()
+    fill(client, **options)
+    client.config_resetstat()
+    return started
+
+
+@pytest.fixture(params=COMMANDS)
+def save(request):
+    return request.param
+
+
+def calls(server, save):
+    """Return how often the server has saved, or was asked to while it did."""
+    statistics = server.client().info("commandstats").get(f"cmdstat_{COMMANDS[save]}")
+    return statistics["calls"] if statistics else 0
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_until_saved(server):
+    client = server.client()
+    wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+
+
+def crash(server):
+    """Let nothing but what is on disk be left."""
+    server.kill()
+    server.resume()
+
+
+@pytest.fixture
+def slow_snapshot(own_server):
+    """A snapshot that has begun, and takes a second or so."""
+    client = own_server.client()
+    client.mset({f"other {number}": "" for number in range(120)})
+    client.config_set("rdb-key-save-delay", 10_000)
+    client.bgsave()
+    client.config_set("rdb-key-save-delay", 0)
+    assert client.info("persistence")["rdb_bgsave_in_progress"]
+
+
+@pytest.fixture(autouse=True)
+def threads_at_rest():
+    """Let no thread of a test save during the next."""
+    yield
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == saving.__name__])
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_each_write_is_saved(own_server, options, save, name):
+    adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
+    WRITES[name](adapter)
+    assert calls(own_server, save) == 1
+    wait_until_saved(own_server)
+    assert own_server.client().info("persistence")["rdb_changes_since_last_save"] == 0
+
+
+def test_what_is_saved_survives_a_crash(own_server, options, save):
+    adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
+    adapter.include_items("edit", ["a", "b"])
+    wait_until_saved(own_server)
+    crash(own_server)
+    assert adapter.get_all_sections() == AFTER["include_items"]
+
+
+def test_nothing_is_saved_where_nobody_asks_for_it(own_server, options):
+    RedisPermissionAdapter(own_server.client(), **options).delete_section("read")
+    assert calls(own_server, "background") == calls(own_server, "sync") == 0
+
+
+def test_so_many_writes_are_saved_together(own_server, options):
+    adapter = RedisPermissionAdapter(
+        own_server.client(), save="background", save_every=4, **options
+    )
+    for number in range(11):
+        adapter.include_item("edit", f"item {number}")
+        wait_until_saved(own_server)
+        assert calls(own_server, "background") == (number + 1) // 4
+
+
+def test_what_writes_nothing_is_not_saved(own_server, options):
+    adapter = RedisPermissionAdapter(own_server.client(), save="sync", **options)
+    for lookup in LOOKUPS.values():
+        lookup(adapter)
+    with pytest.raises(ItemPresentError):
+        adapter.include_item("edit", "staff")
+    adapter.check()
+    adapter.repair()
+    assert calls(own_server, "sync") == 0
+
+
+def test_repair_is_saved(own_server):
+    fill(own_server.client(), namespace="tests", db=0)
+    adapter = RedisPermissionAdapter(own_server.client(), 0, namespace="tests", save="sync")
+    own_server.client().delete("{tests}:permissions:item:staff")
+    adapter.repair()
+    crash(own_server)
+    assert adapter.get_all_sections() == BEFORE
+    assert adapter.check() == []
+
+
+def test_write_that_replicas_did_not_confirm_is_saved(own_server, options):
+    client = own_server.client(socket_timeout=2)
+    adapter = RedisPermissionAdapter(client, save="sync", wait_replicas=1, **options)
+    with pytest.raises(TooFewReplicas):
+        adapter.delete_section("read")
+    crash(own_server)
+    assert adapter.get_section_names() == {"edit"}
+
+
+@pytest.mark.usefixtures("slow_snapshot")
+def test_write_that_a_snapshot_may_lack_is_in_the_next(own_server, options, save):
+    adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
+    for number in range(3):
+        adapter.include_item("edit", f"item {number}")
+    assert own_server.client().info("persistence")["rdb_bgsave_in_progress"]
+    wait_until(lambda: own_server.client().info("persistence")["rdb_changes_since_last_save"] == 0)
+    wait_until_saved(own_server)
+    crash(own_server)
+    assert adapter.get_section_items("edit") >= {"item 0", "item 1", "item 2"}
+
+
+def write_in_another_process(port, options):
+    client = redis.Redis(host=servers.HOST, port=port)
+    RedisPermissionAdapter(client, save="background", **options).include_item("edit", "a")
+
+
+@pytest.mark.usefixtures("slow_snapshot")
+def test_process_does_not_end_before_its_writes_are_being_saved(own_server, options):
+    process = multiprocessing.get_context("spawn").Process(
+        target=write_in_another_process, args=(own_server.port, options)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    wait_until_saved(own_server)
+    crash(own_server)
+    adapter = RedisPermissionAdapter(own_server.client(), **options)
+    assert "a" in adapter.get_section_items("edit")
+
+
+# From Python 3.12 on, whoever forks while threads run is warned.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("slow_snapshot")
+def test_forked_process_sees_to_its_own_writes(own_server, options):
+    adapter = RedisPermissionAdapter(own_server.client(), save="background", **options)
+    adapter.include_item("edit", "parent's")
+    child = multiprocessing.get_context("fork").Process(
+        target=adapter.include_item, args=("edit", "child's")
+    )
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    wait_until_saved(own_server)
+    crash(own_server)
+    assert "child's" in adapter.get_section_items("edit")
+
+
+@pytest.mark.usefixtures("slow_snapshot")
+def test_snapshot_that_takes_too_long_is_not_waited_for(
+    own_server, options, save, monkeypatch, caplog
+):
+    monkeypatch.setattr(saving, "_LONGEST_WAIT", 0.1)
+    adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
+    adapter.delete_section("read")
+    wait_until(lambda: caplog.records)
+    [record] = caplog.records
+    assert record.name == LOGGER
+    assert "may lack the latest writes" in record.getMessage()
+    assert str(own_server.port) in record.getMessage()
+
+
+def test_snapshot_waits_for_an_append_only_file_that_is_rewritten(own_server, options, caplog):
+    client = own_server.client()
+    client.mset({f"other {number}": "" for number in range(200)})
+    client.config_set("rdb-key-save-delay", 10_000)
+    client.config_set("appendonly", "yes")
+    wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"])
+    client.config_set("rdb-key-save-delay", 0)
+    adapter = RedisPermissionAdapter(client, save="background", **options)
+    adapter.delete_section("read")
+    assert calls(own_server, "background") == 1
+    wait_until(lambda: client.info("persistence")["rdb_changes_since_last_save"] == 0)
+    assert calls(own_server, "background") == 1
+    assert not caplog.records
+
+
+def test_write_stands_where_saving_is_not_permitted(own_server, options, save, caplog):
+    own_server.client().execute_command(
+        *("ACL", "SETUSER", "guest", "reset", "on", ">s3cret", "~*", "+@all", f"-{COMMANDS[save]}")
+    )
+    guest = own_server.client(username="guest", password="s3cret")
+    adapter = RedisPermissionAdapter(guest, save=save, **options)
+    caplog.set_level(logging.INFO, LOGGER)
+    adapter.include_item("edit", "a")
+    adapter.include_item("edit", "b")
+    assert adapter.get_section_items("edit") == {"staff", "admins", "a", "b"}
+    [record] = caplog.records
+    assert record.name == LOGGER
+    assert record.levelno == logging.WARNING
+    for part in ("took effect, but is not saved", COMMANDS[save].upper(), "ACL"):
+        assert part in record.getMessage()
+    assert "s3cret" not in record.getMessage()
+
+    own_server.client().execute_command("ACL", "SETUSER", "guest", f"+{COMMANDS[save]}")
+    adapter.include_item("edit", "c")
+    adapter.include_item("edit", "d")
+    assert [record.getMessage()[:30] for record in caplog.records[1:]] == [
+        "What is written is saved again"
+    ]
+
+
+def test_write_stands_where_saving_takes_too_long(own_server, options, caplog):
+    client = own_server.client()
+    client.mset({f"other {number}": "" for number in range(150)})
+    client.config_set("rdb-key-save-delay", 20_000)
+    adapter = RedisPermissionAdapter(own_server.client(socket_timeout=1), save="sync", **options)
+    adapter.delete_section("read")
+    [record] = caplog.records
+    assert "did not answer in time" in record.getMessage()
+    wait_until(client.ping)
+    assert adapter.get_section_names() == {"edit"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"save": "later"},
+        {"save": True},
+        {"save": "sync", "save_every": 0},
+        {"save": "sync", "save_every": "2"},
+        {"save_every": 2},
+    ],
+)
+def test_what_does_not_say_when_to_save_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError), match="save"):
+        RedisPermissionAdapter(redis.Redis(), **wrong)

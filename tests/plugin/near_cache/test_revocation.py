@@ -1,0 +1,360 @@
+"""For how long processes with a near cache go on granting what is revoked, whatever goes wrong.
+
+Each answer of each is held against what was true: one that was not true at any moment between the
+question and the answer is stale, since the moment that it was last true.
+"""
+
+import logging
+import random
+import time
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import servers
+from load import Load
+from plugin.test_failover import STRIKES, Deployment
+from relay import Relay, Strike
+from revocation import NAMESPACE, USERS, Readers, Writer, by_sentinels, percentile, to_port
+
+from repoze.what.adapters import SourceError
+from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis.near_cache.cache import NearCache
+from repoze.what.plugins.redis.near_cache.tracking import Tracking
+
+logger = logging.getLogger(__name__)
+
+# In seconds, of a write: longer than anything here lasts.
+PATIENCE = 60
+BUSY = """
+local function now() local time = redis.call('TIME') return time[1] + time[2] / 1000000 end
+local done = now() + ARGV[1]
+while now() < done do end
+"""
+
+
+@pytest.fixture
+def max_staleness(thorough):
+    return 1.0 if thorough else 0.3
+
+
+@pytest.fixture
+def start(tmp_path, thorough, max_staleness):
+    """Return readers that connect so; a few, where it does not matter how many."""
+
+    def start(connect, number=8 if thorough else 3, **options):
+        return Readers(number, connect, tmp_path, max_staleness=max_staleness, **options)
+
+    return start
+
+
+@pytest.fixture
+def play(start, thorough, max_staleness):
+    """Let something happen to readers and a writer at work, and return what is to be said of it.
+
+    Memory has to be in use before, and again afterwards.
+    """
+
+    def play(connect, writer, happen):
+        readers = start(connect)
+        quiet = []
+        with readers, Load(writer, pause=0.02) as load:
+            for _ in range(5 if thorough else 1):
+                load.wait_for_success()
+                readers.wait_until_hitting()
+                since = time.monotonic()
+                # Not in step with pings and writes.
+                time.sleep(random.uniform(1, 1.5) * max_staleness)
+                quiet.append((since, time.monotonic()))
+                happen(load, readers)
+                load.wait_for_success()
+                readers.wait_until_hitting()
+                since = time.monotonic()
+                time.sleep(max_staleness)
+                quiet.append((since, time.monotonic()))
+            servers.wait_until(lambda: writer.counts["revoked"] > 10)
+        assert writer.wrong == []
+        assert min(readers.share_of_hits(*times) for times in quiet) > 0.5
+        return readers.judge(writer.truth)
+
+    return play
+
+
+def writer_at(server):
+    return Writer(RedisPermissionAdapter(to_port(server.port, PATIENCE), namespace=NAMESPACE))
+
+
+def check(judgement):
+    """No answer from memory is too stale, not even by a round trip; no other is stale at all."""
+    assert judgement.too_stale == []
+    assert judgement.stalest[False] == 0
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("number", [1, 8, 32])
+def test_quiet(server, start, thorough, number):
+    """Figures of revocations of what each reader has in memory."""
+    revocations = 10_000 if thorough else 40
+    writer = writer_at(server)
+    readers = start(partial(to_port, server.port), number, pause=0.001 if number == 1 else 0.002)
+    with readers:
+        for user in range(USERS):
+            writer.change(user)
+        for each in range(revocations):
+            user = each % USERS
+            readers.wait_for(user, writer.change(user), from_memory=True)
+            readers.wait_for(user, writer.change(user))
+    assert len(writer.revocations) == revocations
+    judgement = readers.judge(writer.truth)
+    delays = readers.delays(writer.revocations)
+    logger.info(
+        "%d readers, %d revocations: all refuse after a median of %.2f ms, 99.9 %% after %.2f ms, "
+        "at the latest after %.2f ms; %s",
+        *(number, revocations, *(1000 * percentile(delays, share) for share in (50, 99.9, 100))),
+        judgement,
+    )
+    check(judgement)
+    assert judgement.counts["unanswered"] == 0
+
+
+class TestNetwork:
+    """The way to the server fails, of all connections or only of those that track."""
+
+    @pytest.mark.parametrize("only_tracking", [True, False], ids=["tracking", "all"])
+    @pytest.mark.parametrize("strike", Strike, ids=lambda strike: strike.name.lower())
+    def test_strike(self, server, play, max_staleness, strike, only_tracking):
+        def happen(load, readers):
+            # One whose ping was not answered in time may be connecting anew.
+            readers.wait_until_hitting()
+            struck = relay.strike(strike, only_tracking=only_tracking)
+            assert struck >= len(readers.logs)
+            time.sleep(2.5 * max_staleness)
+            relay.heal()
+
+        with Relay(server.port, delay=max_staleness / 4) as relay:
+            judgement = play(partial(to_port, relay.port), writer_at(server), happen)
+        logger.info("%s, only_tracking=%s: %s", strike.name, only_tracking, judgement)
+        check(judgement)
+        if only_tracking and strike in {Strike.STALL, Strike.HALF_OPEN}:
+            assert judgement.stalest[True] > max_staleness / 4
+
+
+class TestServer:
+    def test_paused(self, server, play, max_staleness):
+        def happen(load, readers):
+            server.freeze()
+            time.sleep(2.5 * max_staleness)
+            server.thaw()
+
+        try:
+            judgement = play(partial(to_port, server.port), writer_at(server), happen)
+        finally:
+            server.thaw()
+        logger.info("server paused: %s", judgement)
+        check(judgement)
+
+    def test_long_script(self, server, play, max_staleness):
+        client = to_port(server.port, PATIENCE)
+
+        def happen(load, readers):
+            client.eval(BUSY, 0, 2.5 * max_staleness)
+
+        judgement = play(partial(to_port, server.port), writer_at(server), happen)
+        logger.info("long script: %s", judgement)
+        check(judgement)
+
+    @pytest.mark.parametrize("stop", [servers.RedisServer.kill, servers.RedisServer.halt])
+    def test_restarted(self, executable, play, stop):
+        server = servers.RedisServer(executable, "--appendonly", "yes", "--appendfsync", "always")
+
+        def happen(load, readers):
+            stop(server)
+            server.fix_append_only_file()
+            server.resume()
+
+        try:
+            judgement = play(partial(to_port, server.port), writer_at(server), happen)
+        finally:
+            server.stop()
+        logger.info("server restarted after %s: %s", stop.__name__, judgement)
+        check(judgement)
+
+    def test_tracking_connections_killed(self, server, play):
+        def happen(load, readers):
+            readers.wait_until_hitting()
+            killed = server.client().client_kill_filter(_type="pubsub")
+            assert killed == len(readers.logs)
+
+        judgement = play(partial(to_port, server.port), writer_at(server), happen)
+        logger.info("tracking connections killed: %s", judgement)
+        check(judgement)
+
+    def test_flushed(self, server, play):
+        writer = writer_at(server)
+
+        def happen(load, readers):
+            with load.paused():
+                writer.flush(server.client())
+
+        judgement = play(partial(to_port, server.port), writer, happen)
+        logger.info("flushed: %s", judgement)
+        check(judgement)
+
+
+def test_reader_that_was_stopped(server, play, max_staleness):
+    """Its first answers when it goes on are not from memory."""
+    seen, woken = [], []
+
+    def happen(load, readers):
+        readers.freeze(0)
+        time.sleep(3 * max_staleness)
+        woken.append(time.monotonic())
+        readers.thaw(0)
+        seen.append(readers)
+
+    judgement = play(partial(to_port, server.port), writer_at(server), happen)
+    logger.info("reader stopped: %s", judgement)
+    check(judgement)
+    for when in woken:
+        first = next(each for each in seen[0].history(0) if each.before >= when)
+        assert not first.is_hit
+
+
+def kinds(short):
+    """Return a fixture: each way to lose a primary, but only *short* in the short form."""
+
+    @pytest.fixture(params=STRIKES)
+    def kind(request, thorough):
+        if request.param != short and not thorough:
+            pytest.skip("only with --thorough")
+        return request.param
+
+    return kind
+
+
+lost = kinds("killed")
+heard_of = kinds("handed over")
+
+
+class TestFailover:
+    @pytest.fixture
+    def deployment(self, executable):
+        deployment = Deployment(executable, 3)
+        yield deployment
+        deployment.stop()
+
+    @pytest.fixture
+    def connect(self, deployment):
+        return partial(by_sentinels, tuple(sentinel.port for sentinel in deployment.sentinels))
+
+    @pytest.mark.timeout(1800)
+    def test_under_load(self, lost, deployment, connect, play, thorough):
+        # As many as make sure that nothing acknowledged is lost.
+        wait = 2 if lost == "handed over" else 1
+        writer = Writer(RedisPermissionAdapter(connect(1), namespace=NAMESPACE, wait_replicas=wait))
+
+        def happen(load, readers):
+            primary = deployment.primary()
+            STRIKES[lost].lose(deployment, primary)
+            deployment.wait_until_switched(primary)
+            STRIKES[lost].recover(primary)
+            if thorough:
+                deployment.wait_until_whole()
+
+        judgement = play(connect, writer, happen)
+        logger.info("failover under load, %s: %s", lost, judgement)
+        assert judgement.too_stale == []
+
+    @pytest.mark.timeout(1800)
+    def test_writer_that_hears_of_it_first(self, heard_of, deployment, connect, start, thorough):
+        """As soon as any Sentinel names another primary, that one is told of a revocation."""
+        writer = Writer(RedisPermissionAdapter(connect(1), namespace=NAMESPACE, wait_replicas=2))
+        readers = start(connect)
+        with readers:
+            for _ in range(5 if thorough else 1):
+                for user in range(USERS):
+                    servers.wait_until(partial(is_to_be_revoked, writer, user))
+                readers.wait_until_hitting()
+                primary = deployment.primary()
+                STRIKES[heard_of].lose(deployment, primary)
+                successor = first_named(deployment, primary)
+                writer.adapter = writer_at(successor).adapter
+                for user in range(USERS):
+                    assert writer.change(user)
+                time.sleep(2 * readers.max_staleness)
+                deployment.wait_until_switched(primary)
+                STRIKES[heard_of].recover(primary)
+                readers.wait_until_hitting()
+                if thorough:
+                    deployment.wait_until_whole()
+                    writer.adapter = RedisPermissionAdapter(
+                        connect(1), namespace=NAMESPACE, wait_replicas=2
+                    )
+        assert writer.wrong == []
+        judgement = readers.judge(writer.truth)
+        logger.info("writer that hears of a failover first, %s: %s", heard_of, judgement)
+        assert judgement.too_stale == []
+
+
+def is_to_be_revoked(writer, user):
+    """Whether the next change is a revocation; make another change where it is not."""
+    version = writer.truth.possible[0][user]
+    if len(writer.truth.possible) == 1 and version and version % 2 == 0:
+        return True
+    with suppress(SourceError):
+        # After a failover it takes a moment until all replicas confirm.
+        writer.change(user)
+    return False
+
+
+def first_named(deployment, primary):
+    """Return the first server besides *primary* that any Sentinel calls so, as soon as it does."""
+    clients = [sentinel.client() for sentinel in deployment.sentinels]
+    end = time.monotonic() + 60
+    while True:
+        for client in clients:
+            port = client.sentinel_get_master_addr_by_name("staff")[1]
+            if port != primary.port:
+                return next(server for server in deployment.servers if server.port == port)
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def ignore_invalidations():
+    NearCache._heed = lambda *_: None
+
+
+def believe_without_proof():
+    Tracking.proved_at = property(lambda _: time.monotonic(), lambda *_: None)
+    Tracking._send_ping = lambda self, now: setattr(self, "_ping_sent", None)
+
+
+class TestJudge:
+    """It finds out a near cache that does not keep its promise."""
+
+    def test_invalidations_are_ignored(self, server, start, max_staleness):
+        writer = writer_at(server)
+        writer.change(0)
+        version = writer.change(0)
+        with start(partial(to_port, server.port), prepare=ignore_invalidations) as readers:
+            readers.wait_for(0, version, from_memory=True)
+            writer.change(0)
+            time.sleep(2 * max_staleness)
+        judgement = readers.judge(writer.truth)
+        assert judgement.stalest[True] > 1.5 * max_staleness
+        assert len(judgement.too_stale) > 10
+
+    def test_proof_is_not_wanted(self, server, start, max_staleness):
+        writer = writer_at(server)
+        writer.change(0)
+        version = writer.change(0)
+        with Relay(server.port) as relay:
+            readers = start(partial(to_port, relay.port), prepare=believe_without_proof)
+            with readers:
+                readers.wait_for(0, version, from_memory=True)
+                relay.strike(Strike.HALF_OPEN, only_tracking=True)
+                writer.change(0)
+                time.sleep(2 * max_staleness)
+        judgement = readers.judge(writer.truth)
+        assert judgement.stalest[True] > 1.5 * max_staleness
+        assert len(judgement.too_stale) > 10
