@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 import servers
 from load import Load
-from plugin.test_failover import STRIKES, Deployment
+from plugin.connection.test_failover import STRIKES, Deployment
 from relay import Relay, Strike
 from revocation import NAMESPACE, USERS, Readers, Writer, by_sentinels, percentile, to_port
 
