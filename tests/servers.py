@@ -25,6 +25,8 @@ HOST = "127.0.0.1"
 _FIRST_PORT, _PORTS, _PROCESSES = 23_000, 900, 10
 _ATTEMPTS = 3
 _started: list["RedisServer"] = []
+_shared: dict[str, tuple["RedisServer", dict[str, object]]] = {}
+_lent: set[str] = set()
 
 
 class RedisServer:
@@ -109,6 +111,8 @@ class RedisServer:
         return redis.Redis(host=HOST, port=self.port, **settings)
 
     def stop(self) -> None:
+        if self in _started:
+            _started.remove(self)
         self._executor.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -181,12 +185,42 @@ def version(executable: str) -> str:
     return f"{words[0].lower()}-{number}"
 
 
-@cache
 def running(executable: str) -> RedisServer:
     """The server of this executable that tests share which leave it as they found it."""
-    return RedisServer(executable)
+    if executable not in _shared:
+        server = RedisServer(executable)
+        _shared[executable] = server, _state(server)
+    _lent.add(executable)
+    return _shared[executable][0]
+
+
+def take_back() -> list[str]:
+    """Return what a test has changed, but for data, in the servers that it shares with others.
+
+    The next test gets another in the place of such a server.
+    """
+    changes = []
+    for executable in _lent:
+        server, before = _shared[executable]
+        try:
+            after = _state(server)
+        except redis.RedisError as error:
+            after = {"": error}
+        if found := [
+            f"{name}: {value}" for name, value in after.items() if before.get(name) != value
+        ]:
+            changes += found
+            del _shared[executable]
+            server.stop()
+    _lent.clear()
+    return changes
+
+
+def _state(server: RedisServer) -> dict[str, object]:
+    with server.client(socket_timeout=30) as client:
+        return {**client.config_get(), "users": client.acl_list(), "role": client.role()[0]}
 
 
 def stop_all() -> None:
     while _started:
-        _started.pop().stop()
+        _started[-1].stop()

@@ -229,18 +229,24 @@ class TestPasswords:
             adapter.create_section("admins")
 
 
-def test_renewed_credentials_are_followed(server):
-    """A token that is renewed reaches the connections that the adapter holds."""
-    token = pytest.importorskip("redis.auth.token", reason="redis-py has had them since 5.3")
+@pytest.fixture
+def user_with_two_passwords(server):
     server.client().execute_command(
         "ACL", "SETUSER", "staff", "reset", "on", ">one", ">two", "~*", "&*", "+@all"
     )
+    yield "staff"
+    server.client().acl_deluser("staff")
+
+
+def test_renewed_credentials_are_followed(server, user_with_two_passwords):
+    """A token that is renewed reaches the connections that the adapter holds."""
+    token = pytest.importorskip("redis.auth.token", reason="redis-py has had them since 5.3")
 
     class Tokens(redis.credentials.StreamingCredentialProvider):
         listeners = ()
 
         def get_credentials(self):
-            return "staff", "one"
+            return user_with_two_passwords, "one"
 
         def on_next(self, callback):
             self.listeners = (*self.listeners, callback)
@@ -262,7 +268,7 @@ def test_renewed_credentials_are_followed(server):
     adapter.find_sections(RMS)
     server.client().config_resetstat()
     for listener in tokens.listeners:
-        listener(token.SimpleToken("two", 10**13, 0, {"oid": "staff"}))
+        listener(token.SimpleToken("two", 10**13, 0, {"oid": user_with_two_passwords}))
     assert server.client().info("commandstats")["cmdstat_auth"]["calls"] == 1
     assert adapter.find_sections(RMS) == set()
 
