@@ -239,7 +239,7 @@ def test_entry_points(wheel):
 def test_metadata(wheel):
     metadata = message_from_bytes(metadata_file(wheel, "METADATA"))
     assert metadata["Name"] == PLUGIN
-    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Requires-Python"] == ">=3.11"
     assert set(",".join(EXTRAS).split(",")) - {""} <= set(metadata.get_all("Provides-Extra"))
     assert metadata["Description-Content-Type"] == "text/x-rst"
     description = metadata.get_payload(decode=True).decode()

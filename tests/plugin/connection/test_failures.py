@@ -14,6 +14,7 @@ import cluster
 import pytest
 import redis
 import servers
+from fake_server import FakeServer
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, REVIEWS, WRITES, fill
 from redis.crc import key_slot
 
@@ -170,7 +171,7 @@ def forbidden_keys(server):
 
 ADDS = {"create_section", "include_items", "include_item", "set_section_items", "rename_item"}
 PASSWORD = "Check the user name and the password"
-PERMISSION = "Permit the command and the key"
+PERMISSION = "Permit the command and the key, and on Valkey the database"
 
 
 class Refusal(NamedTuple):
@@ -370,6 +371,35 @@ def test_item_lookup_without_the_permission(own_server, adapter, options):
     guest = RedisGroupAdapter(own_server.client(username="guest", password="guest"), **options)
     check_refusal(lambda: guest._item_is_included("admins", "rms"), "server's ACL")
     check_refusal(lambda: guest._section_exists("admins"), "server's ACL")
+
+
+def test_database_without_the_permission(own_server, options):
+    try:
+        let_in_guest(own_server, "~*", "+@all", "db=1,2")
+    except redis.ResponseError:
+        pytest.skip("this server confines no user to databases")
+    guest = own_server.client(**GUEST)
+    for adapter in (RedisGroupAdapter(guest, **options), RedisPermissionAdapter(guest, **options)):
+        adapter.create_section("admins")
+        assert adapter.get_all_sections() == {"admins": set()}
+    elsewhere = RedisGroupAdapter(guest, 3, **options)
+    check_refusal(lambda: elsewhere.find_sections(RMS), f"access database. {PERMISSION}")
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_password_that_the_client_lacks(own_server, protocol):
+    """AUTH is wanted in other words where the first command is HELLO."""
+    adapter = RedisGroupAdapter(own_server.client(protocol=protocol))
+    with no_password(own_server):
+        check_refusal(lambda: adapter.find_sections(RMS), "wants a password, and the client has")
+
+
+def test_reply_of_another_kind():
+    with FakeServer(lambda words: b":7\r\n") as server:
+        adapter = RedisGroupAdapter(
+            redis.Redis(host=servers.HOST, port=server.port), namespace="tests"
+        )
+        check_refusal(lambda: adapter.find_sections(RMS), r"no sense: .*names were expected, not 7")
 
 
 def test_more_arguments_than_redis_takes(adapter):

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
@@ -18,8 +18,8 @@ from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 LONG_AGO = {
-    "not_before": datetime.now(timezone.utc) - timedelta(days=9),
-    "not_after": datetime.now(timezone.utc) - timedelta(days=2),
+    "not_before": datetime.now(UTC) - timedelta(days=9),
+    "not_after": datetime.now(UTC) - timedelta(days=2),
 }
 
 
