@@ -86,7 +86,7 @@ def few():
 
 
 @pytest.mark.parametrize("stop", [halt, kill])
-def test_server_that_is_down_and_comes_back(own_server, judge, options, stop, thorough, time):
+def test_server_that_is_down_and_comes_back(own_server, judge, options, time, *, stop, thorough):
     case = own_server.is_persistent, "indexed" if options else "plain", stop
     names = [name for name in OPERATIONS if thorough or (*case, name) in few()]
     asking = {name: connected(adapter_of(own_server, options, time)) for name in names}
@@ -153,7 +153,7 @@ def stop_and_thaw(server):
 
 @pytest.mark.parametrize("own_server", [PERSISTENT], indirect=True, ids=["append-only file"])
 @pytest.mark.parametrize("stop", [stop_and_thaw, kill])
-def test_server_that_goes_down_while_it_is_asked(own_server, judge, options, names, stop, time):
+def test_server_that_goes_down_while_it_is_asked(own_server, judge, options, time, *, names, stop):
     for name in names:
         judge.prepare(name)
         adapter = connected(adapter_of(own_server, options, time))
