@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 
 import redis
+from redis.sentinel import SentinelManagedConnection
 
 # In seconds: how often to look whether nothing more will come.
 _LOOK_EVERY = 0.002
@@ -45,6 +46,10 @@ class VirtualTimeConnection(redis.Connection):
         except TimeoutError:
             self._virtual_time.sleep(self.socket_connect_timeout)
             raise
+
+
+class VirtualTimeManagedConnection(VirtualTimeConnection, SentinelManagedConnection):
+    """The same to a server that a Sentinel finds."""
 
 
 class _Socket:

@@ -13,8 +13,8 @@ import servers
 import trustme
 from forks import forked
 from proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
-from redis.sentinel import Sentinel, SentinelManagedConnection
-from virtual_time import VirtualTime, VirtualTimeConnection
+from redis.sentinel import Sentinel
+from virtual_time import VirtualTime, VirtualTimeConnection, VirtualTimeManagedConnection
 
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -359,10 +359,6 @@ class TestSentinel:
                 socket_timeout=60,
             )
             check_late_reply(proxy, RedisGroupAdapter(client))
-
-
-class VirtualTimeManagedConnection(VirtualTimeConnection, SentinelManagedConnection):
-    pass
 
 
 class FixedSentinel(Sentinel):
