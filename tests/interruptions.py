@@ -3,6 +3,9 @@
 import os
 import signal
 import time
+from pathlib import Path
+
+import servers
 
 
 def press_ctrl_c(process_id: int) -> None:
@@ -11,5 +14,10 @@ def press_ctrl_c(process_id: int) -> None:
     While it counts lines, coverage has a lock for moments. A program that is interrupted in one
     leaves it locked, and waits for that for ever.
     """
-    time.sleep(0.1)
+    state = Path(f"/proc/{process_id}/stat")
+    if state.exists():
+        # After the name of the program, which is in parentheses.
+        servers.wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "S")
+    else:
+        time.sleep(0.1)
     os.kill(process_id, signal.SIGINT)
