@@ -1,11 +1,11 @@
 """Many processes at one source: what is stored is what was acknowledged, no more and no less."""
 
-import multiprocessing
 import random
 from collections import Counter
 
 import redis
 import servers
+from forks import fork_server
 
 from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -93,9 +93,7 @@ def test_what_is_stored_is_what_was_acknowledged(server, options, thorough):
     adapter = RedisPermissionAdapter(server.client(), **options)
     for section in SECTIONS:
         adapter.create_section(section)
-    # Unlike a fork of this process, one of that server has none of its threads and connections.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mirakuru", "repoze.what.plugins.redis"])
+    context = fork_server()
     # All of them begin when the last one can.
     shared = {"start": context.Barrier(PROCESSES), "results": context.Queue()}
     operations = 20_000 if thorough else 500
