@@ -37,7 +37,6 @@ def own_server(started, options):
     client = started.client()
     wait_until_saved(started)
     client.config_set("rdb-key-save-delay", 0)
-    client.config_set("appendonly", "no")
     client.flushall()
     fill(client, **options)
     client.config_resetstat()
