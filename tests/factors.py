@@ -78,7 +78,7 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
     of_short = {tuple(row[column] for column in columns): row for row in rows}
     values = [sorted(set(column)) for column in zip(*of_short, strict=True)]
     # In an order that all processes of a run have.
-    for short in sorted(covering_array(*values, is_possible=lambda *short: short in of_short)):
+    for short in sorted(covering_array(*values, is_possible=lambda *row: row in of_short)):
         yield of_short[short]
 
 

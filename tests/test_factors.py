@@ -21,7 +21,7 @@ class Collected:
 
         def met(cases):
             return {pair for case in cases for pair in combinations(sorted(
-                (factor, str(value)) for factor, value in case), 2)}
+                (factor, str(value)) for factor, value in case), 2) if pair[0][0] != pair[1][0]}
 
         names = {path: name for name, path in factors.EXECUTABLES.items()}
         faults = [zip(("server", "layout", "operation", "action", "point"),

@@ -1,7 +1,7 @@
 """Every operation meets every fault at every point: what is answered, raised and stored.
 
-Any two of server, layout, operation, action, point and way meet; with --thorough, all of them do, and how
-often each outcome was seen is shown.
+Any two of server, layout, operation, action, point and way meet; with --thorough, all of them do,
+and how often each outcome was seen is shown.
 """
 
 from collections import Counter
@@ -179,7 +179,7 @@ def table(counts):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operation_meets_every_fault(server, executable, options, counts, thorough, name):
+def test_operation_meets_every_fault(server, executable, options, counts, thorough, name):  # noqa: PLR0917 - fixtures
     kind = next(kind for kind, operations in KINDS.items() if name in operations)
     layout = "indexed" if options else "plain"
     with Proxy(server.port) as proxy:
