@@ -15,7 +15,7 @@ from typing import Any
 import operations
 import pytest
 import servers
-from allpairspy import AllPairs
+from covering import covering_array
 from proxy import Action, Point
 
 EXECUTABLES = servers.executables()
@@ -76,20 +76,9 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
         yield from rows
         return
     of_short = {tuple(row[column] for column in columns): row for row in rows}
-    beginnings = {short[:length] for short in of_short for length in range(len(columns) + 1)}
-    values = [sorted({short[column] for short in of_short}) for column in range(len(columns))]
-    chosen = {
-        tuple(short)
-        for short in AllPairs(values, filter_func=lambda beginning: tuple(beginning) in beginnings)
-    }
-    # Where not all values go together, it does not find each pair.
-    missing = pairs_in(of_short) - pairs_in(chosen)
-    for short in of_short:
-        if not missing.isdisjoint(pairs_in([short])):
-            chosen.add(short)
-            missing -= pairs_in([short])
+    values = [sorted(set(column)) for column in zip(*of_short, strict=True)]
     # In an order that all processes of a run have.
-    for short in sorted(chosen):
+    for short in sorted(covering_array(*values, is_possible=lambda *row: row in of_short)):
         yield of_short[short]
 
 

@@ -16,15 +16,18 @@ import pytest
 class Collected:
     def pytest_collection_finish(self, session):
         import factors
-        from factors import factors_of
         from itertools import combinations
+        from plugin.connection.test_faults import few
 
-        def met(items):
-            return {pair for item in items for pair in combinations(sorted(
-                (factor, str(value)) for factor, value in factors_of(item)), 2)}
+        def met(cases):
+            return {pair for case in cases for pair in combinations(sorted(
+                (factor, str(value)) for factor, value in case), 2) if pair[0][0] != pair[1][0]}
 
-        chosen = met(factors.ordinary(session.items))
-        everything = met(session.items)
+        names = {path: name for name, path in factors.EXECUTABLES.items()}
+        faults = [zip(("server", "layout", "operation", "action", "point"),
+                      (names[path], *case)) for path, *case, way in few("plain", "indexed")]
+        chosen = met([*map(factors.factors_of, factors.ordinary(session.items)), *faults])
+        everything = met(map(factors.factors_of, session.items))
         for pair in everything:
             print("met" if pair in chosen else "missed", *map("=".join, pair), sep="|")
 
