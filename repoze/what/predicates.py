@@ -8,7 +8,7 @@ belongs to one request is kept on it.
 # that it is given, in the base class.
 # ruff: noqa: ARG002, D102, N801
 
-import contextlib
+import re
 import typing
 import warnings
 from collections.abc import Collection, Mapping, MutableMapping
@@ -39,6 +39,9 @@ __all__ = [
 _Environ: typing.TypeAlias = dict[str, typing.Any]
 _Credentials: typing.TypeAlias = Mapping[str, object]
 
+# A width has two digits at most, or whoever writes one could ask for 100 MB.
+_PLACEHOLDER = re.compile(r"%%|%\(\w+\)[-#0 +]*\d{0,2}(\.\d{0,2})?[a-zA-Z]", re.ASCII)
+
 
 class PredicateError(Exception):
     """What the errors of predicates have in common."""
@@ -56,7 +59,7 @@ class Predicate:
     A message says what the condition is ("The current month must be %(right_month)s"), not what
     went wrong. It is a ``str`` or anything whose ``str()`` is the text, such as a lazily
     translated one. Its placeholders are filled from the predicate's attributes and from what is
-    given to `unmet`.
+    given to `unmet`. Text that a user wrote is given as one of these, and is no part of a message.
     """
 
     message: object = "The predicate is not met"
@@ -90,13 +93,14 @@ class Predicate:
     def unmet(self, msg: object = None, **placeholders: object) -> typing.NoReturn:
         """Raise `NotAuthorizedError`.
 
-        :param msg: the message this once, in place of the predicate's.
+        :param msg: the message this once, in place of the predicate's. Only ``placeholders`` fill
+            it, for what a user wrote may be in it, and must not show an attribute.
         :param placeholders: values for the message's placeholders, on top of the attributes.
         """
-        text = str(self.message if msg is None else msg)
-        # A message with a slip in it must not turn a refusal into another kind of error.
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            text = text % {**vars(self), **placeholders}
+        if msg is None:
+            text = _filled(str(self.message), {**vars(self), **placeholders})
+        else:
+            text = _filled(str(msg), placeholders)
         raise NotAuthorizedError(text)
 
     def check_authorization(self, environ: _Environ) -> None:
@@ -109,7 +113,7 @@ class Predicate:
             self._evaluate_request(environ)
         except PredicateError as error:
             if logger is not None:
-                logger.info(f"Authorization denied: {error}")
+                logger.info(f"Authorization denied: {_on_one_line(str(error))}")
             raise
         if logger is not None:
             logger.info("Authorization granted")
@@ -313,6 +317,28 @@ class has_any_permission(Any):
     def __init__(self, *permissions: str, msg: object = None) -> None:
         super().__init__(*map(has_permission, permissions), msg=msg)
         self.permission_list = ", ".join(permissions)
+
+
+def _filled(message: str, values: Mapping[str, object]) -> str:
+    """Return *message* with its placeholders filled.
+
+    What cannot be filled stays as it is: a slip must not turn a refusal into another error.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        try:
+            return found[0] % values
+        except (KeyError, TypeError, ValueError):
+            return found[0]
+
+    return _PLACEHOLDER.sub(fill, message)
+
+
+def _on_one_line(text: str) -> str:
+    # A line break in what a user wrote would forge a line of the log.
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
 
 
 def _refusal(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> str | None:

@@ -296,14 +296,61 @@ def test_placeholders(predicate, message):
 
 def test_message_of_one_refusal():
     predicate = IsMonth(3)
-    with pytest.raises(NotAuthorizedError, match=r"^Wait until 3, 5 days$"):
-        predicate.unmet("Wait until %(right_month)s, %(days)s days", days=5)
+    with pytest.raises(NotAuthorizedError, match=r"^Wait 5 days$"):
+        predicate.unmet("Wait %(days)s days", days=5)
     assert predicate.message == IsMonth.message
 
 
 def test_placeholder_in_place_of_an_attribute():
     with pytest.raises(NotAuthorizedError, match=r"^The current month must be May and it is 4$"):
         IsMonth(5).unmet(right_month="May", this_month=4)
+
+
+class KeepsSecrets(Predicate):
+    message = "Not %(what)s"
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.secret = "open sesame"
+
+
+@pytest.mark.parametrize("wish", ["%(secret)s", "%(secret)r", "%(secret)99999999s", "100 %"])
+def test_text_of_a_user_shows_no_attribute(wish):
+    with pytest.raises(NotAuthorizedError) as refusal:
+        KeepsSecrets().unmet(f"Not {wish}, %(answer)s", answer="no")
+    assert str(refusal.value) == f"Not {wish}, no"
+    with pytest.raises(NotAuthorizedError) as refusal:
+        KeepsSecrets().unmet(what=wish)
+    assert str(refusal.value) == f"Not {wish}"
+
+
+@pytest.mark.parametrize("length", ["99999999", ".99999999", "100", "-999", "1000."])
+@pytest.mark.parametrize("conversion", "sdf")
+def test_no_placeholder_makes_a_long_message(length, conversion):
+    message = f"%(what){length}{conversion}"
+    for refuse in (
+        lambda: KeepsSecrets(msg=message).unmet(what=1),
+        lambda: KeepsSecrets().unmet(message, what=1),
+    ):
+        with pytest.raises(NotAuthorizedError) as refusal:
+            refuse()
+        assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("%(what)5.1f%%", "  2.5%"),
+        ("%(what)r of 100%%", "2.5 of 100%"),
+        ("100% of %(what)s", "100% of 2.5"),
+        ("%(what)s and %(missing)s", "2.5 and %(missing)s"),
+        ("%%(what)s", "%(what)s"),
+    ],
+)
+def test_message_is_formatted_as_far_as_it_can_be(message, expected):
+    with pytest.raises(NotAuthorizedError) as refusal:
+        KeepsSecrets(msg=message).unmet(what=2.5)
+    assert str(refusal.value) == expected
 
 
 @pytest.mark.parametrize("message", ["100%", "%(missing)s", "50% of", "%d", "%(right_month)y"])
@@ -335,6 +382,19 @@ def test_decisions_are_logged(caplog):
     with pytest.raises(NotAuthorizedError):
         is_user("linus", msg="请 %(user_name)s").check_authorization(environ)
     assert caplog.messages == ["Authorization granted", "Authorization denied: 请 linus"]
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r", "\x85", "\u2028", "\x1b[2K", "\0", "\u202e"])
+def test_no_message_forges_a_line_of_the_log(caplog, breaks):
+    caplog.set_level(logging.INFO)
+    environ = {**RMS, "repoze.who.logger": logging.getLogger("who")}
+    text = f"éva{breaks}Authorization granted"
+    with pytest.raises(NotAuthorizedError) as refusal:
+        is_user(text).check_authorization(environ)
+    assert str(refusal.value) == f'The current user must be "{text}"'
+    (line,) = caplog.messages
+    assert line.startswith('Authorization denied: The current user must be "éva\\')
+    assert line.isprintable()
 
 
 def test_asking_is_not_logged(caplog):
