@@ -12,7 +12,7 @@ from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import SourceError, as_set
 
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
@@ -151,10 +151,10 @@ class AuthorizationMetadata:
         credentials = {"repoze.what.userid": identity["repoze.who.userid"]}
         groups: set[str] = set()
         for adapter in group_adapters.values():
-            groups.update(adapter.find_sections(credentials))
+            groups |= as_set(adapter.find_sections(credentials))
         permissions: set[str] = set()
         for adapter in permission_adapters.values():
-            permissions.update(_find_sections_many(adapter, frozenset(groups)))
+            permissions |= _find_sections_many(adapter, frozenset(groups))
 
         found = {"groups": tuple(groups), "permissions": tuple(permissions)}
         identity.update(found)
@@ -168,11 +168,10 @@ class AuthorizationMetadata:
             logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
 
 
-def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> Iterable[str]:
+def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
     if hasattr(adapter, "find_sections_many"):
-        found: Iterable[str] = adapter.find_sections_many(groups)
-        return found
-    return {section for group in groups for section in adapter.find_sections(group)}
+        return as_set(adapter.find_sections_many(groups))
+    return {section for group in groups for section in as_set(adapter.find_sections(group))}
 
 
 class _WatchedMetadata(AuthorizationMetadata):

@@ -11,7 +11,7 @@ belongs to one request is kept on it.
 import re
 import typing
 import warnings
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping, Set
 from urllib.parse import parse_qsl
 
 from webob import Request
@@ -25,6 +25,7 @@ __all__ = [
     "NotAuthorizedError",
     "Predicate",
     "PredicateError",
+    "UnclearRequestError",
     "has_all_permissions",
     "has_any_permission",
     "has_permission",
@@ -49,6 +50,14 @@ class PredicateError(Exception):
 
 class NotAuthorizedError(PredicateError):
     """A predicate is not met; its text is the predicate's message, filled in."""
+
+
+class UnclearRequestError(NotAuthorizedError):
+    """What a predicate has to know cannot be read for certain, so no predicate is met.
+
+    Inside a `Not` a refusal is a permission: `Not`, `All` and `Any` let this one through. So has
+    every predicate that catches the refusals of others.
+    """
 
 
 class Predicate:
@@ -130,13 +139,10 @@ class Predicate:
         credentials = environ.get("repoze.what.credentials")
         if credentials is None:
             credentials = {}
-        # Decided here, once, because inside a `Not` a refusal would become a grant.
-        if (
-            not isinstance(credentials, Mapping)
-            or _names(credentials, "groups") is None
-            or _names(credentials, "permissions") is None
-        ):
-            self.unmet()
+        # Odd ones meet no predicate, not even one that does not look at them.
+        _user_id(credentials)
+        _names(credentials, "groups")
+        _names(credentials, "permissions")
         self.evaluate(environ, credentials)
 
     def parse_variables(self, environ: _Environ) -> dict[str, typing.Any]:
@@ -198,6 +204,8 @@ class All(CompoundPredicate):
         try:
             for predicate in self.predicates:
                 predicate.evaluate(environ, credentials)
+        except UnclearRequestError:
+            raise
         except PredicateError:
             if self.message is None:
                 raise
@@ -247,7 +255,7 @@ class in_group(Predicate):
         self.group_name = group_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
-        if self.group_name not in (_names(credentials, "groups") or ()):
+        if self.group_name not in _names(credentials, "groups"):
             self.unmet()
 
 
@@ -298,7 +306,7 @@ class has_permission(Predicate):
         self.permission_name = permission_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
-        if self.permission_name not in (_names(credentials, "permissions") or ()):
+        if self.permission_name not in _names(credentials, "permissions"):
             self.unmet()
 
 
@@ -344,28 +352,47 @@ def _on_one_line(text: str) -> str:
 def _refusal(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> str | None:
     try:
         predicate.evaluate(environ, credentials)
+    except UnclearRequestError:
+        raise
     except PredicateError as error:
         return str(error)
     return None
 
 
 def _user_id(credentials: _Credentials | None) -> object:
-    # `evaluate` is called from outside too, with what lies in the environment: None is anonymous.
-    user_id = credentials.get("repoze.what.userid") if credentials else None
+    user_id = _credential(credentials, "repoze.what.userid")
+    if user_id is None:
+        return None
+    if not _is_name(user_id):
+        raise UnclearRequestError("The user id is no name")
     return None if user_id == "" else user_id
 
 
-def _names(credentials: _Credentials | None, kind: str) -> Collection[object] | None:
-    """Return the names of groups or permissions, or None where what is there cannot be those.
+def _names(credentials: _Credentials | None, kind: str) -> Collection[object]:
+    """Return the names of groups or permissions.
 
-    A string cannot: "admin" is in "sysadmins".
+    A string is none of the collections that they can be: "admin" is in "sysadmins".
     """
-    names = credentials.get(kind) if credentials else None
+    names = _credential(credentials, kind)
     if names is None:
         return ()
-    if isinstance(names, (str, bytes)) or not isinstance(names, Collection):
-        return None
+    if not isinstance(names, (tuple, list, Set)) or not all(map(_is_name, names)):
+        raise UnclearRequestError(f"The {kind} are no collection of names")
     return names
+
+
+def _credential(credentials: _Credentials | None, name: str) -> object:
+    # `evaluate` is called from outside too, with what lies in the environment: None is anonymous.
+    if credentials is None:
+        return None
+    if not isinstance(credentials, Mapping):
+        raise UnclearRequestError("The credentials are no mapping")
+    return credentials.get(name)
+
+
+def _is_name(value: object) -> bool:
+    # The bytes of a text would not be equal to it, and so meet a `Not`.
+    return isinstance(value, str) or not (value is None or isinstance(value, (bool, Collection)))
 
 
 def _parse_form(form: bytes) -> MutableMapping[str, typing.Any]:

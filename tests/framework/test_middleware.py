@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+from collections import UserString
 
 import pytest
 import webtest
@@ -14,7 +15,7 @@ from repoze.who.plugins.redirector import RedirectorPlugin
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
-from repoze.what.adapters import SourceUnavailable
+from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.middleware import AuthorizationMetadata, setup_auth
 from repoze.what.predicates import NotAuthorizedError, has_permission, is_anonymous, not_anonymous
 
@@ -433,6 +434,29 @@ def test_every_adapter_is_asked(adapter_class, groups, expected):
     assert found_permissions == expected
     for adapter in adapters["groups"].values():
         assert [hint["repoze.what.userid"] for hint in adapter.hints] == ["rms"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter_class", "method"),
+    [
+        ("groups", Counted, "find_sections"),
+        ("permissions", Counted, "find_sections"),
+        ("permissions", CountedAtOnce, "find_sections_many"),
+        ("groups", Groups, "_find_sections"),
+        ("permissions", Groups, "_find_sections"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["admins", b"admins", UserString("admins")])
+def test_answer_that_is_one_name_is_no_collection_of_letters(kind, adapter_class, method, answer):
+    adapters = {"groups": {"one": Counted({"rms": ["admins"]})}, "permissions": {}}
+    adapters[kind]["two"] = adapter_class({})
+    setattr(adapters[kind]["two"], method, lambda hint: answer)
+    provider = AuthorizationMetadata(adapters["groups"], adapters["permissions"])
+    environ, identity = {}, {"repoze.who.userid": "rms"}
+    with pytest.raises(SourceError, match="are wanted, not the one"):
+        provider.add_metadata(environ, identity)
+    assert environ == {}
+    assert "groups" not in identity
 
 
 def test_permission_adapter_is_asked_once():

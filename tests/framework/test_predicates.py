@@ -1,5 +1,8 @@
 import io
 import logging
+import uuid
+from array import array
+from collections import UserString, deque
 from concurrent.futures import ThreadPoolExecutor
 from string import ascii_letters
 
@@ -16,6 +19,7 @@ from repoze.what.predicates import (
     NotAuthorizedError,
     Predicate,
     PredicateError,
+    UnclearRequestError,
     has_all_permissions,
     has_any_permission,
     has_permission,
@@ -202,24 +206,99 @@ ODD = [
     {"repoze.what.credentials": {"groups": b"admins"}},
     {"repoze.what.credentials": {"groups": 5}},
     {"repoze.what.credentials": {"permissions": iter(["commit"])}},
+    *(
+        {"repoze.what.credentials": {kind: names}}
+        for kind in ("groups", "permissions")
+        for names in (
+            UserString("sysadmins"),
+            bytearray(b"sysadmins"),
+            memoryview(b"sysadmins"),
+            array("b", b"sysadmins"),
+            range(5),
+            {"admins": False},
+            deque(["sysadmins"]),
+            [b"admins"],
+            (bytearray(b"admins"),),
+            {UserString("admins")},
+            [["admins"]],
+            [("admins", "developers")],
+            ["admins", True],
+            ["admins", None],
+            "",
+            b"",
+            0,
+            False,
+        )
+    ),
+    *(
+        {"repoze.what.credentials": {"repoze.what.userid": user_id}}
+        for user_id in (
+            b"",
+            b"rms",
+            bytearray(b"rms"),
+            memoryview(b"rms"),
+            UserString("rms"),
+            array("b", b"rms"),
+            ["rms"],
+            {"rms"},
+            {},
+            True,
+            False,
+        )
+    ),
+]
+
+
+NOT_FOR_ODD_ONES = [
+    *EVERY_ONE,
+    is_anonymous(),
+    Not(is_user("linus")),
+    Not(is_anonymous()),
+    Not(not_anonymous()),
+    Not(in_group("admins")),
+    Not(has_permission("commit")),
+    Any(Not(in_all_groups("admins", "trolls")), is_user("linus")),
+    Not(All(Not(in_any_group("admins")), msg="No")),
+    Not(Any(in_group("admins"), has_permission("commit"))),
+    All(),
 ]
 
 
 @pytest.mark.parametrize("environ", ODD)
-@pytest.mark.parametrize(
-    "predicate",
-    [
-        *EVERY_ONE,
-        is_anonymous(),
-        Not(in_group("admins")),
-        Not(Any(in_group("admins"), has_permission("commit"))),
-        All(),
-    ],
-)
-def test_odd_credentials_meet_nothing(predicate, environ):
-    assert predicate.is_met(environ) is False
-    with pytest.raises(NotAuthorizedError):
-        predicate.check_authorization(environ)
+def test_odd_credentials_meet_nothing(environ):
+    for predicate in NOT_FOR_ODD_ONES:
+        assert predicate.is_met(environ) is False
+        with pytest.raises(NotAuthorizedError):
+            predicate.check_authorization(environ)
+
+
+@pytest.mark.filterwarnings("error::BytesWarning")
+@pytest.mark.parametrize("environ", ODD)
+def test_odd_credentials_meet_nothing_by_themselves(environ):
+    """As other code evaluates predicates, inside those of a framework's own for example."""
+    predicate = All(
+        Any(Not(is_user("linus"))),
+        Not(Not(Not(in_group("trolls")))),
+        All(Not(has_permission("leave")), msg="No"),
+    )
+    with pytest.raises(UnclearRequestError):
+        predicate.evaluate(environ, environ["repoze.what.credentials"])
+
+
+def test_members_that_are_names():
+    """Those of adapters of others need not be text."""
+    names = {"admins", 7, uuid.UUID(int=1), StrSubclass("rms")}
+    for groups in (names, frozenset(names), list(names), tuple(names), dict.fromkeys(names).keys()):
+        environ = environ_of(7, groups)
+        assert in_all_groups("admins", "rms").is_met(environ)
+        assert in_group(7).is_met(environ)
+        assert in_group(uuid.UUID(int=1)).is_met(environ)
+        assert Not(in_group("7")).is_met(environ)
+        assert is_user(7).is_met(environ)
+
+
+class StrSubclass(str):
+    __slots__ = ()
 
 
 def test_group_is_not_part_of_a_name():

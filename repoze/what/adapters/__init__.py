@@ -5,6 +5,7 @@ their items user ids; in a permission source the sections are permissions and th
 groups that have them.
 """
 
+from collections import UserString
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
 ]
+
+_ONE_NAME = (str, UserString, bytes, bytearray, memoryview)
 
 
 class AdapterError(Exception):
@@ -91,7 +94,7 @@ class BaseSourceAdapter:
         :param hint: to a group adapter, the credentials: a mapping whose ``repoze.what.userid``
             is the user's id. To a permission adapter, the name of a group.
         """
-        return set(self._find_sections(hint))
+        return as_set(self._find_sections(hint))
 
     def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
         """Return the sections that belong to any of ``hints``.
@@ -111,7 +114,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`.
         """
-        wanted = _as_set(items)
+        wanted = as_set(items)
         self._check_section_existence(section)
         self._check_writable()
         present = set(self._get_section_items(section))
@@ -130,7 +133,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`, or `ItemPresentError` where one of them is in it.
         """
-        wanted = _as_set(items)
+        wanted = as_set(items)
         self._check_section_existence(section)
         for item in wanted:
             self._confirm_item_not_present(section, item)
@@ -146,7 +149,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`, or `ItemNotPresentError` where one of them is not in it.
         """
-        unwanted = _as_set(items)
+        unwanted = as_set(items)
         self._check_section_existence(section)
         for item in unwanted:
             self._confirm_item_is_present(section, item)
@@ -255,7 +258,11 @@ class BaseSourceAdapter:
         raise NotImplementedError
 
 
-def _as_set(items: Iterable[str]) -> set[str]:
-    if isinstance(items, (str, bytes)):
-        raise SourceError(f"Several items are wanted, not the one string {items!r}")
-    return set(items)
+def as_set(names: Iterable[Any]) -> set[Any]:
+    """Return *names* as a set, or raise `SourceError` for what is one name and not several.
+
+    A set of its letters would be taken for sections, or items.
+    """
+    if isinstance(names, _ONE_NAME):
+        raise SourceError(f"Several items are wanted, not the one string {names!r}")
+    return set(names)
