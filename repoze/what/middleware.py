@@ -3,8 +3,9 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from configparser import ConfigParser
+from inspect import iscoroutinefunction, signature
 from typing import Any, Protocol
 
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
@@ -12,7 +13,7 @@ from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
-from repoze.what.adapters import SourceError, as_set
+from repoze.what.adapters import SourceError, as_set, check_adapter
 
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
@@ -64,12 +65,14 @@ def setup_auth(
         ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
         ``classifier``) repoze.who's own.
     :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else.
-    :raises TypeError: for an argument that repoze.who does not know.
+    :raises TypeError: for an argument that repoze.who does not know, an application that is none or
+        is one of ASGI, and where `AuthorizationMetadata` raises it.
 
     With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
     about each request is written to standard output. That lookups fail, and that they work again,
     is logged by the logger ``repoze.what``, once for each outage.
     """
+    _check_application(app)
     if skip_authentication is None:
         skip_authentication = False
     skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
@@ -102,6 +105,27 @@ def setup_auth(
     return middleware
 
 
+def _check_application(app: object) -> None:
+    name = getattr(app, "__name__", type(app).__name__)
+    if not callable(app):
+        raise TypeError(f"app is no WSGI application: {name} cannot be called")
+    called = type(app).__call__  # type: ignore[operator]
+    if (
+        iscoroutinefunction(app)
+        or iscoroutinefunction(called)
+        or _parameters(app)[:3] == ["scope", "receive", "send"]
+    ):
+        raise TypeError(f"app is an ASGI application ({name}), and setup_auth is for those of WSGI")
+
+
+def _parameters(app: Callable[..., object]) -> list[str]:
+    try:
+        return list(signature(app, follow_wrapped=False).parameters)
+    except ValueError:
+        # Python does not know it of all that is written in C.
+        return []
+
+
 def _warn_of_idle_authenticators(
     identifiers: Sequence[tuple[str, object]], authenticators: Sequence[tuple[str, object]]
 ) -> None:
@@ -123,6 +147,7 @@ class AuthorizationMetadata:
 
     :param group_adapters: as for `setup_auth`.
     :param permission_adapters: as for `setup_auth`.
+    :raises TypeError: if one of them is no dict of adapters, or of those of the other.
     """
 
     def __init__(
@@ -130,6 +155,17 @@ class AuthorizationMetadata:
         group_adapters: Mapping[str, _Adapter] | None = None,
         permission_adapters: Mapping[str, _Adapter] | None = None,
     ) -> None:
+        for kind, argument, adapters in (
+            ("groups", "group_adapters", group_adapters),
+            ("permissions", "permission_adapters", permission_adapters),
+        ):
+            if not isinstance(adapters, (Mapping, type(None))):
+                raise TypeError(
+                    f"{argument} is a dict of adapters, by names of your choice, "
+                    f"not a {type(adapters).__name__}"
+                )
+            for name, adapter in (adapters or {}).items():
+                check_adapter(adapter, kind, f"{argument}[{name!r}]")
         self.group_adapters = group_adapters
         self.permission_adapters = permission_adapters
 

@@ -175,6 +175,8 @@ class CompoundPredicate(Predicate):
 
     def __init__(self, *predicates: Predicate, msg: object = None) -> None:
         super().__init__(msg)
+        for predicate in predicates:
+            _check_predicate(predicate)
         self.predicates = predicates
 
 
@@ -185,6 +187,7 @@ class Not(Predicate):
 
     def __init__(self, predicate: Predicate, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_predicate(predicate)
         self.predicate = predicate
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -237,6 +240,7 @@ class is_user(Predicate):
 
     def __init__(self, user_name: object, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(user_name)
         self.user_name = user_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -252,6 +256,7 @@ class in_group(Predicate):
 
     def __init__(self, group_name: str, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(group_name)
         self.group_name = group_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -303,6 +308,7 @@ class has_permission(Predicate):
 
     def __init__(self, permission_name: str, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(permission_name)
         self.permission_name = permission_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -325,6 +331,17 @@ class has_any_permission(Any):
     def __init__(self, *permissions: str, msg: object = None) -> None:
         super().__init__(*map(has_permission, permissions), msg=msg)
         self.permission_list = ", ".join(permissions)
+
+
+def _check_predicate(predicate: object) -> None:
+    if not isinstance(predicate, Predicate):
+        raise TypeError(f"A predicate of repoze.what is wanted, not {predicate!r}")
+
+
+def _check_name(name: object) -> None:
+    # Nobody has a list or bytes for a name, so that a `Not` would let everybody in.
+    if isinstance(name, Collection) and not isinstance(name, str):
+        raise TypeError(f"One name is wanted, as text, not {name!r}")
 
 
 def _filled(message: str, values: Mapping[str, object]) -> str:

@@ -312,6 +312,33 @@ def test_bare_predicate_is_neither_true_nor_false():
         bool(is_user("rms"))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Not("suspended"),
+        lambda: Not(in_group),
+        lambda: Not(lambda environ: True),
+        lambda: All("admins"),
+        lambda: Any(not_anonymous(), not_anonymous),
+        lambda: All([not_anonymous()]),
+    ],
+)
+def test_compound_of_what_is_no_predicate(make):
+    with pytest.raises(TypeError, match=r"A predicate of repoze\.what is wanted, not "):
+        make()
+
+
+@pytest.mark.parametrize("name", [["suspended"], {"suspended"}, ("a", "b"), b"suspended", {}])
+@pytest.mark.parametrize(
+    "predicate_class",
+    [is_user, in_group, in_all_groups, in_any_group, has_permission, has_all_permissions],
+)
+def test_name_that_nobody_can_have(predicate_class, name):
+    """A `Not` of it would be met by everybody."""
+    with pytest.raises(TypeError, match="One name is wanted, as text, not "):
+        predicate_class(name)
+
+
 def test_predicate_without_evaluate():
     class Unfinished(Predicate):
         pass

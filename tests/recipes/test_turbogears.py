@@ -43,6 +43,12 @@ def test_group_is_asked_for_by_a_controller(rosa, ben, groups):
     ben.get("/archive", status=200)
 
 
+def test_adapters_that_are_swapped(groups, permissions):
+    for wrong in [(permissions, groups), (groups, groups), ("redis://localhost", permissions)]:
+        with pytest.raises(TypeError, match=r"s is a Redis|groups is no adapter"):
+            newspaper.make_site(*wrong)
+
+
 def test_log_out(rosa, proxy):
     rosa.get("/publish", status=200)
     rosa.get("/logout_handler", status=302)

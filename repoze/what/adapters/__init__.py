@@ -7,7 +7,7 @@ groups that have them.
 
 from collections import UserString
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "AdapterError",
@@ -62,10 +62,15 @@ class BaseSourceAdapter:
     :param writable: whether the source may be written. On one that may not, a change that could
         be made otherwise raises `SourceError`.
 
+    ``source_kind`` is ``"groups"`` or ``"permissions"`` in a class that is for one kind of sources:
+    the middleware then refuses its adapters in the place of the other kind.
+
     ``loaded_sections`` holds what has been read since the last change through this adapter, and
     ``all_sections_loaded`` says whether that is all there is: for adapters that look there.
     Nothing is answered from it here, for others change the source too.
     """
+
+    source_kind: ClassVar[str | None] = None
 
     def __init__(self, writable: bool = True) -> None:
         self.is_writable = writable
@@ -266,3 +271,20 @@ def as_set(names: Iterable[Any]) -> set[Any]:
     if isinstance(names, _ONE_NAME):
         raise SourceError(f"Several items are wanted, not the one string {names!r}")
     return set(names)
+
+
+def check_adapter(adapter: object, kind: str, place: str) -> None:
+    """Raise `TypeError` unless *adapter* can be one of sources of *kind*.
+
+    :param adapter: it need not be a `BaseSourceAdapter`.
+    :param kind: ``groups`` or ``permissions``.
+    :param place: what the error calls it.
+    """
+    if isinstance(adapter, type):
+        raise TypeError(f"{place} is the class {adapter.__name__}, and no adapter of that class")
+    name = type(adapter).__name__
+    if not callable(getattr(adapter, "find_sections", None)):
+        raise TypeError(f"{place} is no adapter: {name} has no find_sections")
+    other = {"groups": "permissions", "permissions": "groups"}[kind]
+    if getattr(adapter, "source_kind", None) == other:
+        raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")
