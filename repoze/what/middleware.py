@@ -109,7 +109,7 @@ def _check_application(app: object) -> None:
     name = getattr(app, "__name__", type(app).__name__)
     if not callable(app):
         raise TypeError(f"app is no WSGI application: {name} cannot be called")
-    called = type(app).__call__  # type: ignore[operator]
+    called = type(app).__call__
     if (
         iscoroutinefunction(app)
         or iscoroutinefunction(called)

@@ -11,11 +11,11 @@ belongs to one request is kept on it.
 import re
 import typing
 import warnings
-from collections.abc import Collection, Mapping, MutableMapping, Set
-from urllib.parse import parse_qsl
+from collections.abc import Collection, Mapping, Set
 
-from webob import Request
 from webob.multidict import MultiDict
+
+from .forms import UnclearFormError, read_form, read_query
 
 __all__ = [
     "All",
@@ -26,6 +26,7 @@ __all__ = [
     "Predicate",
     "PredicateError",
     "UnclearRequestError",
+    "Variables",
     "has_all_permissions",
     "has_any_permission",
     "has_permission",
@@ -148,18 +149,23 @@ class Predicate:
     def parse_variables(self, environ: _Environ) -> dict[str, typing.Any]:
         """Return what is asked for in the request, as a dict of four.
 
-        ``get`` and ``post``: the variables of the query and of the form, each a
-        `webob.multidict.MultiDict`; of a malformed one, as much as can be read. ``positional_args``
-        and ``named_args``: a tuple and a dict, what a dispatcher found in the path, according to
-        the ``wsgiorg.routing_args`` specification.
+        ``get`` and ``post``: the variables of the query and of the form, each a `Variables`.
+        ``positional_args`` and ``named_args``: a tuple and a dict, what a dispatcher found in the
+        path, according to the ``wsgiorg.routing_args`` specification.
 
         The application can still read the request's body, from its beginning.
+
+        :raises UnclearRequestError: if the application could read another query or form.
         """
-        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
         positional, named = environ.get("wsgiorg.routing_args") or ((), {})
+        try:
+            query, form = Variables(read_query(environ)), Variables(read_form(environ))
+        except UnclearFormError as error:
+            raise UnclearRequestError(str(error)) from None
+        query.rival, form.rival = form, query
         return {
-            "get": _parse_form(query),
-            "post": _parse_body(Request(environ)),
+            "get": query,
+            "post": form,
             "positional_args": tuple(positional),
             "named_args": dict(named),
         }
@@ -168,6 +174,50 @@ class Predicate:
         raise TypeError(
             f"{type(self).__name__} is neither true nor false by itself: use is_met(environ)"
         )
+
+
+class Variables(MultiDict[str, typing.Any]):
+    """The variables of a request's query or form: a `webob.multidict.MultiDict`.
+
+    Of several values, an application takes the first or the last, that of the query or that of the
+    form. So where a name has two different ones, in query and form together, ``[]``, ``get``,
+    ``getone``, ``pop``, ``setdefault`` and ``==`` raise `UnclearRequestError`. What returns all
+    values, as ``getall`` and ``items`` do, goes on doing so.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+    rival: MultiDict[str, typing.Any] = MultiDict()
+
+    def __getitem__(self, name: str) -> typing.Any:
+        values = self.getall(name)
+        if not values:
+            raise KeyError(name)
+        if any(value != values[0] for value in (*values, *self.rival.getall(name))):
+            raise UnclearRequestError(f"The request has several values of {name!r}")
+        return values[0]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MultiDict):
+            return list(self.items()) == list(other.items())
+        return dict(self) == other
+
+    def getone(self, name: str) -> typing.Any:
+        return self[name]
+
+    def pop(self, name: str, *default: typing.Any) -> typing.Any:
+        if name not in self:
+            return super().pop(name, *default)
+        value = self[name]
+        del self[name]
+        return value
+
+    def setdefault(self, name: str, default: typing.Any = None) -> typing.Any:
+        return self[name] if name in self else super().setdefault(name, default)
+
+    def copy(self) -> "Variables":
+        copied = Variables(self)
+        copied.rival = self.rival
+        return copied
 
 
 class CompoundPredicate(Predicate):
@@ -410,26 +460,3 @@ def _credential(credentials: _Credentials | None, name: str) -> object:
 def _is_name(value: object) -> bool:
     # The bytes of a text would not be equal to it, and so meet a `Not`.
     return isinstance(value, str) or not (value is None or isinstance(value, (bool, Collection)))
-
-
-def _parse_form(form: bytes) -> MutableMapping[str, typing.Any]:
-    text = form.decode("utf-8", "replace")
-    return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace"))
-
-
-def _parse_body(request: Request) -> MutableMapping[str, typing.Any]:
-    content_type = request.content_type
-    if content_type == "multipart/form-data":
-        request.make_body_seekable()
-        try:
-            return MultiDict(request.POST)
-        except Exception:  # noqa: BLE001 - a malformed form makes the parser raise anything
-            return MultiDict()
-        finally:
-            # The parser leaves it at its end; this goes back to its beginning.
-            request.make_body_seekable()
-    if content_type == "application/x-www-form-urlencoded" or (
-        not content_type and request.method == "POST"
-    ):
-        return _parse_form(request.body)
-    return MultiDict()

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from string import ascii_letters
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from webob import Request
 
 from repoze.what.predicates import (
@@ -583,7 +581,7 @@ def test_variables_of_nothing():
 )
 def test_variables(method, content_type):
     request = Request.blank(
-        "/posts?post_id=5&tag=%C3%A9&tag=b&empty=",
+        "/posts?post_id=5&tag=%C3%A9&empty=",
         method=method,
         POST={"author": "éva", "title": ""},
         content_type=content_type,
@@ -593,8 +591,7 @@ def test_variables(method, content_type):
     request.environ["wsgiorg.routing_args"] = ((45, "x"), {"language": "es"})
     body = request.copy().body
     variables = IsMonth(3).parse_variables(request.environ)
-    assert variables["get"] == {"post_id": "5", "tag": "b", "empty": ""}
-    assert variables["get"].getall("tag") == ["é", "b"]
+    assert variables["get"] == {"post_id": "5", "tag": "é", "empty": ""}
     assert variables["post"] == {"author": "éva", "title": ""}
     assert variables["positional_args"] == (45, "x")
     assert variables["named_args"] == {"language": "es"}
@@ -620,10 +617,13 @@ def test_body_that_is_not_a_form_is_not_read(content_type):
     assert body.tell() == 0
 
 
-def test_post_of_no_type_is_a_form():
+def test_post_of_no_type_may_be_a_form():
     request = Request.blank("/", method="POST", body=b"a=1")
     request.content_type = ""
-    assert IsMonth(3).parse_variables(request.environ)["post"] == {"a": "1"}
+    with pytest.raises(UnclearRequestError):
+        IsMonth(3).parse_variables(request.environ)
+    request = Request.blank("/", method="POST")
+    assert IsMonth(3).parse_variables(request.environ)["post"] == {}
 
 
 def test_changing_the_variables_changes_nothing_in_the_request():
@@ -633,79 +633,11 @@ def test_changing_the_variables_changes_nothing_in_the_request():
     assert (request.GET, request.POST) == ({"a": "1"}, {"b": "2"})
 
 
-def form_environ(content_type, body, query="", length=None):
-    return {
+def test_length_as_a_number():
+    environ = {
         "REQUEST_METHOD": "POST",
-        "QUERY_STRING": query,
-        "CONTENT_TYPE": content_type,
-        "CONTENT_LENGTH": str(len(body)) if length is None else length,
-        "wsgi.input": io.BytesIO(body),
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": 3,
+        "wsgi.input": io.BytesIO(b"a=1 and more"),
     }
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("post_id=5&broken=%ff%zz", {"post_id": "5", "broken": "\ufffd%zz"}),
-        ("post_id=5&broken=\xff", {"post_id": "5", "broken": "\ufffd"}),
-        ("name=\xc3\xa9va", {"name": "éva"}),
-        ("name=\u4e00", {"name": "?"}),
-        ("&&=&a", {"": "", "a": ""}),
-        ("a=1;b=2", {"a": "1;b=2"}),
-    ],
-)
-def test_malformed_query_and_form(query, expected):
-    environ = form_environ("application/x-www-form-urlencoded; charset=x", b"", query)
-    assert IsMonth(3).parse_variables(environ)["get"] == expected
-    body = query.encode("latin-1", "replace")
-    environ = form_environ("application/x-www-form-urlencoded; charset=x", body)
-    assert IsMonth(3).parse_variables(environ)["post"] == expected
-    assert environ["wsgi.input"].read() == body
-
-
-PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n%s\r\n1\r\n--b--\r\n'
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("multipart/form-data", PART % b""),
-        ("multipart/form-data; boundary=\xff", PART % b""),
-        ("multipart/form-data; boundary=b; charset=latin-1", PART % b""),
-        ("multipart/form-data; boundary=b; charset=unheard-of", PART % b""),
-        ("multipart/form-data; boundary=b", PART % b"Content-Type: text/plain; charset=no\r\n"),
-        ("multipart/form-data; boundary=b", PART % b"Content-Transfer-Encoding: base64\r\n"),
-        ("multipart/form-data; boundary=b", PART % b"Content-Type: multipart/mixed\r\n"),
-        ("multipart/form-data; boundary=b", b"\x00\xff"),
-        ("multipart/form-data; boundary=b", b""),
-    ],
-)
-def test_malformed_multipart_form(content_type, body):
-    environ = form_environ(content_type, body)
-    assert IsMonth(3).parse_variables(environ)["post"] == {}
-    assert environ["wsgi.input"].read() == body
-
-
-def test_length_that_is_no_number():
-    environ = form_environ("multipart/form-data; boundary=b", PART % b"", length="many")
-    assert IsMonth(3).parse_variables(environ)["post"] == {}
-
-
-@given(
-    st.binary(),
-    st.text(st.characters(max_codepoint=255)),
-    st.sampled_from(
-        [
-            "multipart/form-data; boundary=b",
-            "multipart/form-data; boundary=b; charset=utf-16",
-            "application/x-www-form-urlencoded",
-            "",
-        ]
-    ),
-)
-def test_any_query_and_body_can_be_parsed(noise, query, content_type):
-    body = (PART % b"")[:-9] + noise + PART % noise
-    environ = form_environ(content_type, body, query)
-    variables = IsMonth(3).parse_variables(environ)
-    assert set(variables) == {"get", "post", "positional_args", "named_args"}
-    assert environ["wsgi.input"].read() == body
+    assert IsMonth(3).parse_variables(environ)["post"] == {"a": "1"}
