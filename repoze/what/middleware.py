@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from repoze.what.adapters import SourceError, as_set, check_adapter
 
+from .remote_user import RemoteUser
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
 __all__ = ["AuthorizationMetadata", "setup_auth"]
@@ -22,7 +23,7 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 # The signatures of plugins are repoze.who's.
 # ruff: noqa: ARG001, ARG002
 
-# Where the user id of a forged login waits for `_Forger`, out of repoze.who's sight.
+# Where the user id that the request says waits for `_Preauthenticated`, out of repoze.who's sight.
 _FORGED_USER_ID = "repoze.what.forged_userid"
 
 
@@ -33,12 +34,14 @@ class _Adapter(Protocol):
         """Return the sections that belong to ``hint``."""
 
 
-def setup_auth(
+def setup_auth(  # noqa: PLR0913 - each is an option of its own
     app: Any,
     group_adapters: Mapping[str, _Adapter] | None = None,
     permission_adapters: Mapping[str, _Adapter] | None = None,
     *,
     skip_authentication: bool | str | None = None,
+    remote_user: str | None = None,
+    trusted_proxies: str | Iterable[str] | None = None,
     on_unavailable: str = "raise",
     **who_args: Any,
 ) -> PluggableAuthenticationMiddleware:
@@ -54,6 +57,14 @@ def setup_auth(
         reach. As text, as it comes from a configuration file, one of ``true``, ``yes``,
         ``on``, ``1``, ``false``, ``no``, ``off`` and ``0``. None, as from settings that do not
         have it, is false.
+    :param remote_user: for a site whose users are logged in by the web server, or by a proxy in
+        front of it: ``REMOTE_USER``, if the server sets this variable, or the name of the header
+        in which the proxy says who the user is, such as ``X-Forwarded-User``. Nothing else logs
+        in, and a 401 of the application comes back as it is. The application has the user id in
+        ``REMOTE_USER``; the header is taken away.
+    :param trusted_proxies: from whom the header is believed: addresses or networks, compared with
+        ``REMOTE_ADDR``, and ``unix`` for whoever comes by a socket in the file system. A list, or a
+        text with spaces or commas between. There is no default.
     :param on_unavailable: what a request of a user who is logged in gets where a lookup raises
         `~repoze.what.adapters.SourceError`. ``raise``: the error passes through. ``refuse``: a 503
         with ``Retry-After``, and the application is not called. ``anonymous``: what a visitor who
@@ -64,7 +75,9 @@ def setup_auth(
         that it requires can be left out: ``identifiers``, ``authenticators``, ``challengers`` and
         ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
         ``classifier``) repoze.who's own.
-    :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else.
+    :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else,
+        ``remote_user`` and ``trusted_proxies`` make no sense, or there are plugins that log in
+        besides.
     :raises TypeError: for an argument that repoze.who does not know, an application that is none or
         is one of ASGI, and where `AuthorizationMetadata` raises it.
 
@@ -73,15 +86,12 @@ def setup_auth(
     is logged by the logger ``repoze.what``, once for each outage.
     """
     _check_application(app)
-    if skip_authentication is None:
-        skip_authentication = False
-    skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
-    if skip is None:
-        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    skip = _is_true(skip_authentication)
     if on_unavailable not in tuple(CONSEQUENCES):
         raise ValueError(f"on_unavailable is none of {[*CONSEQUENCES]}: {on_unavailable!r}")
     for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
         who_args[kind] = list(who_args.get(kind) or ())
+    trusted = _trusted_user(remote_user, trusted_proxies, who_args)
     metadata = _WatchedMetadata(
         group_adapters, permission_adapters, Outage(CONSEQUENCES[on_unavailable])
     )
@@ -93,7 +103,9 @@ def setup_auth(
     if who_args.get("log_stream") is None and os.environ.get("AUTH_LOG") == "1":
         who_args["log_stream"] = sys.stdout
     if skip:
-        middleware = _ForgingMiddleware(app, **who_args)
+        middleware = _PreauthenticatedMiddleware(app, "auth_forger", None, **who_args)
+    elif trusted is not None:
+        middleware = _PreauthenticatedMiddleware(app, "remote_user", trusted, **who_args)
     else:
         _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
         middleware = PluggableAuthenticationMiddleware(app, **who_args)
@@ -103,6 +115,30 @@ def setup_auth(
             refuse=on_unavailable == "refuse", **vars(middleware.api_factory)
         )
     return middleware
+
+
+def _is_true(skip_authentication: bool | str | None) -> bool:
+    if skip_authentication is None:
+        return False
+    skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
+    if skip is None:
+        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    return skip
+
+
+def _trusted_user(
+    remote_user: str | None,
+    trusted_proxies: str | Iterable[str] | None,
+    who_args: Mapping[str, Any],
+) -> RemoteUser | None:
+    if remote_user is None:
+        if trusted_proxies is not None:
+            raise ValueError("trusted_proxies is there, but no remote_user")
+        return None
+    for kind in ("identifiers", "authenticators", "challengers", "challenge_decider"):
+        if who_args.get(kind):
+            raise ValueError(f"With remote_user nothing else logs in: leave out the {kind}")
+    return RemoteUser(remote_user, trusted_proxies)
 
 
 def _check_application(app: object) -> None:
@@ -234,19 +270,24 @@ class _WatchedMetadata(AuthorizationMetadata):
         self._outage.lookup_succeeded()
 
 
-class _ForgingMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
-    """repoze.who's middleware, where ``REMOTE_USER`` logs in and nothing else does."""
+class _PreauthenticatedMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
+    """repoze.who's middleware, where the request says who the user is and nothing else logs in."""
 
-    def __init__(self, app: Any, **who_args: Any) -> None:
-        forger = ("auth_forger", _Forger())
-        who_args["identifiers"] = [forger, *who_args["identifiers"]]
-        who_args["authenticators"] = [forger]
+    def __init__(
+        self, app: Any, name: str, remote_user: RemoteUser | None, **who_args: Any
+    ) -> None:
+        plugin = (name, _Preauthenticated())
+        who_args["identifiers"] = [plugin, *who_args["identifiers"]]
+        who_args["authenticators"] = [plugin]
         who_args["challenge_decider"] = _never_challenge
         super().__init__(app, **who_args)
+        self._remote_user = remote_user
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        believed = self._remote_user.take(environ) if self._remote_user else None
         # repoze.who does nothing at all, so adds no groups, where somebody is logged in already.
-        environ[_FORGED_USER_ID] = environ.pop(self.remote_user_key, None)
+        forged = environ.pop(self.remote_user_key, None)
+        environ[_FORGED_USER_ID] = believed if self._remote_user else forged
         return super().__call__(environ, start_response)
 
 
@@ -255,8 +296,8 @@ def _never_challenge(environ: object, status: object, headers: object) -> bool:
 
 
 @implementer(IIdentifier, IAuthenticator)
-class _Forger:
-    """The plugin of `_ForgingMiddleware`."""
+class _Preauthenticated:
+    """The plugin of `_PreauthenticatedMiddleware`."""
 
     def identify(self, environ: dict[str, Any]) -> dict[str, Any] | None:
         user_id = environ.get(_FORGED_USER_ID)
@@ -266,7 +307,7 @@ class _Forger:
         return identity.get(_FORGED_USER_ID)
 
     def remember(self, environ: dict[str, Any], identity: dict[str, Any]) -> None:
-        """Do nothing: each request brings its own ``REMOTE_USER``."""
+        """Do nothing: each request says it anew."""
 
     def forget(self, environ: dict[str, Any], identity: dict[str, Any] | None) -> list[Any]:
         return []

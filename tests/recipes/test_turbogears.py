@@ -185,3 +185,16 @@ def test_behind_setup_auth(browser, groups, proxy):
     groups.exclude_item("editors", "rosa")
     browser.get("/archive", status=403)
     browser.get("/publish", status=403)
+
+
+def test_behind_setup_auth_and_a_proxy(groups, permissions):
+    site = behind_setup_auth.make_site(
+        groups, permissions, remote_user="X-Forwarded-User", trusted_proxies=["10.0.0.5"]
+    )
+    browser = webtest.TestApp(site, extra_environ={"REMOTE_ADDR": "10.0.0.5"})
+    rosa, ben = {"X-Forwarded-User": "rosa"}, {"X-Forwarded-User": "ben"}
+    assert browser.get("/", headers=rosa).text == "Welcome, Rosa Lind"
+    browser.get("/archive", headers=rosa, status=200)
+    browser.get("/archive", headers=ben, status=403)
+    browser.get("/archive", status=401)
+    browser.get("/archive", headers=rosa, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, status=401)
