@@ -179,7 +179,8 @@ def test_every_command_is_on_the_page():
     page = PAGE.read_text()
 
     def commands(group, before):
-        for name, command in group.commands.items():
+        for name in group.list_commands(None):
+            command = group.get_command(None, name)
             if hasattr(command, "commands"):
                 yield from commands(command, [*before, name])
             else:
