@@ -1,5 +1,8 @@
 """Groups and permissions of repoze.what, kept in Redis."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from repoze.what.adapters import SourceUnavailable
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
@@ -8,7 +11,9 @@ from .findings import Finding
 from .layouts.replication import TooFewReplicas
 from .near_cache.cache import NearCacheInfo
 from .pair import Adapters, adapters_from_settings
-from .paste import make_metadata_provider
+
+if TYPE_CHECKING:
+    from .paste import make_metadata_provider
 
 __all__ = [
     "Adapters",
@@ -23,3 +28,10 @@ __all__ = [
     "copy_sections",
     "make_metadata_provider",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # It brings repoze.who and WebOb, which most that import this package do without.
+    if name == "make_metadata_provider":
+        return import_module(".paste", __name__).make_metadata_provider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
