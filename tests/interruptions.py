@@ -35,7 +35,7 @@ def _waits(process_id: int) -> bool:
         return True
     before = _rests(status)
     # Without the interpreter's lock, which the thread may be waiting for.
-    time.sleep(0.05)
+    time.sleep(0.01)
     return before is not None and before == _rests(status)
 
 

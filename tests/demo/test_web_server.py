@@ -17,13 +17,13 @@ def hello(environ, start_response):
 def test_it_serves_on_a_free_port_and_stops_though_a_browser_holds_a_connection():
     threads = set(threading.enumerate())
     with serving(hello, 0) as port:
-        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
         browser.request("GET", "/")
         assert browser.getresponse().read() == b"hello"
     # Waitress takes its threads for ended a moment before they are.
     servers.wait_until(lambda: threads.issuperset(threading.enumerate()))
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((LOOPBACK, port), timeout=10)
+        socket.create_connection((LOOPBACK, port), timeout=60)
     browser.close()
 
 
@@ -42,7 +42,7 @@ def test_a_port_in_use_is_reported():
 
 def test_a_body_longer_than_any_form_is_refused():
     with serving(hello, 0) as port:
-        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
         browser.request("POST", "/", b"x" * 100_000)
         assert browser.getresponse().status == 413
         browser.close()
