@@ -494,6 +494,22 @@ def test_headers_of_parts():
     assert read
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        part('attachment; name="role"'),
+        part('form-data; name="role"; name="role"'),
+        part('form-data; name="role"; filename="a"', f"Content-Type: {URLENCODED}"),
+        part('form-data; name="role"; filename="a"', "Content-Type: multipart/mixed; boundary=c"),
+        part('form-data; name="role"; filename="a"', "Content-Type: text/plain; charset=utf-16"),
+        part('form-data; name="role"; filename="a"', "Content-Length: 2"),
+        part('form-data; name="role"; filename="a"', "Content-Transfer-Encoding: base64"),
+    ],
+)
+def test_part_that_no_browser_sends(odd):
+    assert not assert_read_alike(content_type=MULTIPART, body=multipart(odd, part()))
+
+
 NOT_QUITE_RIGHT = [
     FORM[:-6],
     FORM[:-4],
@@ -569,7 +585,7 @@ def test_boundaries(boundary, is_read):
 
 def test_boundary_between_what_is_read_at_once():
     """Parsers read in chunks, of 64 kB here."""
-    for length in range(65_500, 65_540):
+    for length in range(65_520, 65_540):
         body = multipart(part(body=b"x" * (length - 60)), part())
         assert assert_read_alike(content_type=MULTIPART, body=body)
         body = multipart(part(body=b"x" * (length - 60) + b"--b"), part())
@@ -578,9 +594,8 @@ def test_boundary_between_what_is_read_at_once():
 
 @pytest.mark.parametrize("separator", [b"\r\n", b"\r", b"\n"])
 def test_large_values(separator):
-    for length in (65_534, 65_535, 65_536, 65_537):
-        body = multipart(part(body=separator * length), part())
-        assert assert_read_alike(content_type=MULTIPART, body=body)
+    value = (separator * 65_536)[:65_536]
+    assert assert_read_alike(content_type=MULTIPART, body=multipart(part(body=value), part()))
 
 
 NOISE = st.sampled_from(
@@ -616,7 +631,7 @@ SOUND = multipart(
 
 
 def test_noise_in_a_form(thorough):
-    @settings(max_examples=20_000 if thorough else 300)
+    @settings(max_examples=20_000 if thorough else 100)
     @given(st.lists(st.tuples(st.integers(0, len(SOUND)), st.integers(0, 3), NOISE), max_size=3))
     def check(edits):
         body = SOUND
@@ -629,7 +644,7 @@ def test_noise_in_a_form(thorough):
 
 @pytest.mark.parametrize("content_type", [URLENCODED, MULTIPART])
 def test_noise_instead_of_a_form(content_type, thorough):
-    @settings(max_examples=20_000 if thorough else 200)
+    @settings(max_examples=20_000 if thorough else 100)
     @given(
         st.lists(NOISE | st.sampled_from([b"role", b"&", b"+", b"%", b"%C3", b"%A9", b"%00"])),
         st.text(st.characters(max_codepoint=255)) | st.text("&=;%+ab3BC9\xc3\xa9"),
