@@ -4,6 +4,8 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
+import redis
+import servers
 from webtest import Submit, TestApp
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
@@ -566,21 +568,34 @@ def test_every_page_is_accessible(path, browser):
 # Redis in trouble
 
 
+class PatientConnection(redis.Connection):
+    """It waits for replies as long as a test says at the time."""
+
+    seconds = 60
+
+    def send_command(self, *command, **options):
+        super().send_command(*command, **options)
+        self._sock.settimeout(self.seconds)
+
+
 @pytest.mark.parametrize(
     "outage",
     [("halt", "resume", "cannot be reached"), ("freeze", "thaw", "did not answer")],
     ids=["halted", "frozen"],
 )
 def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
-    outage, running_server, htpasswd, caplog
+    outage, running_server, htpasswd, caplog, monkeypatch
 ):
     stop, start, reason = outage
-    client = running_server.client(socket_timeout=1)
+    pool = redis.ConnectionPool(PatientConnection, host=servers.HOST, port=running_server.port)
+    client = redis.Redis(connection_pool=pool)
     groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
     fill(groups, permissions)
     app = TestApp(Site(groups, permissions, htpasswd))
     log_in(app, "tomas", "keyring")
     getattr(running_server, stop)()
+    # Nothing can come: nobody need wait for it.
+    monkeypatch.setattr(PatientConnection, "seconds", 0.01)
     page = app.get("/", status=200)
     assert page.html.h1.text == "You are a visitor"
     assert "Redis cannot be asked" in page.html.find(role="alert").text
@@ -594,6 +609,7 @@ def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
     assert caplog.text.count(reason) == 1
     assert "Traceback" not in caplog.text
     getattr(running_server, start)()
+    monkeypatch.setattr(PatientConnection, "seconds", 60)
     fill(groups, permissions)
     app.get("/payroll", status=200)
 
