@@ -1,4 +1,4 @@
-"""Interruptions: Ctrl-C at a program, and errors raised at each point where Python may raise one."""
+"""Ctrl-C at a program, and errors that are raised at each point where Python may raise one."""
 
 import gc
 import itertools
@@ -21,23 +21,23 @@ class Shutdown(BaseException):
 
 
 KINDS = (TimeLimit, Shutdown)
-# Of the libraries that they run through, those that take part. Where redis-py counts what it does, as
-# it throws a buffer away, and in the `repr` of what is described, no error matters.
+# Of the libraries that they run through, those that take part. Where redis-py counts what it does,
+# as it throws a buffer away, and in the `repr` of what is described, no error matters.
 _FOLDER, _MODULES = f"{os.sep}redis{os.sep}", ("queue.py", "threading.py")
 _EVENTS = frozenset(("call", "return", "c_return"))
 _SWALLOW = (("observability", None), ("_parsers", "close"), ("redis", "described"))
 
 
-def points(work: Callable[[], object], kinds: tuple[type[BaseException], ...] = KINDS) -> Iterator:
+def points(work: Callable[[], object], every: int = 1) -> Iterator[int]:
     """Do *work* again and again, interrupted at its first point, its second, and so on.
 
     Python lets a signal's handler, or another thread, raise an error when a function begins, and
     when a call is over. Each of these is a point, in whatever library it is. What is interrupted
     ends with that very error; the generator yields after each, until *work* has ended first.
 
-    :param kinds: the classes of the errors, in turn.
+    :param every: at how many of its points: 1 is all, 2 every other one, and so on.
     """
-    for number, kind in zip(itertools.count(1), itertools.cycle(kinds)):
+    for number, kind in zip(itertools.count(1, every), itertools.cycle(KINDS)):
         error = kind(f"at point {number}")
         try:
             has_ended = _ends_before(number, error, work)

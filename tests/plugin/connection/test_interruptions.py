@@ -84,7 +84,7 @@ class TestPoolOfOne:
     def test_connecting(self, request, server, adapter, options, thorough):
         if not thorough and request.node.callspec.id != "raising-indexed":
             pytest.skip("what differs in the others is what the other tests meet")
-        for _ in points(lambda: adapter.find_sections("staff")):
+        for _ in points(lambda: adapter.find_sections("staff"), 1 if thorough else 3):
             check(adapter)
             adapter.close()
         check_connections(server, 1)
@@ -159,12 +159,12 @@ class TestErrorsOfTheApplication:
         assert raised.value.__cause__ is raised.value.__context__ is None
         assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
 
-    @pytest.mark.parametrize("kind", [Exception, RuntimeError, MemoryError])
+    @pytest.mark.parametrize("kind", [Exception, RuntimeError, AssertionError])
     def test_class_that_no_reply_causes(self, database, kind):
         with pytest.raises(kind):
             database.ask(Task("ping"), self.raising(kind("too late")))
 
-    @pytest.mark.parametrize("kind", [ValueError, KeyError, OSError, redis.RedisError])
+    @pytest.mark.parametrize("kind", [ValueError, MemoryError, OSError, redis.RedisError])
     def test_class_that_a_reply_may_cause(self, database, kind):
         with pytest.raises(SourceError):
             database.ask(Task("ping"), self.raising(kind("what")))

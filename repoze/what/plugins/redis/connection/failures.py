@@ -65,8 +65,8 @@ _OF_TALKING = (redis.RedisError, redis.exceptions.RedisClusterException, OSError
 # What redis-py's parsers, and what is made of what they return, say of bytes that make no sense.
 _NONSENSE = frozenset(
     (
-        *(AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError),
-        *(UnicodeDecodeError, UnicodeEncodeError, UnicodeError, ValueError),
+        *(AttributeError, IndexError, KeyError, MemoryError, OverflowError, RecursionError),
+        *(TypeError, UnicodeDecodeError, UnicodeEncodeError, UnicodeError, ValueError),
     )
 )
 _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
