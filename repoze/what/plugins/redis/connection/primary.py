@@ -1,10 +1,11 @@
 """Where the primary of Sentinel's is: asked all the time, so that no lookup has to wait for it."""
 
+import itertools
 import logging
 import threading
+import time
 from contextlib import suppress
 from math import inf
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -49,13 +50,10 @@ class PrimaryWatch:
         """The latest; it is replaced as a whole, and can be read at any time."""
         self._interval = interval
         self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
-        # Released to wake the thread. An event would not do: what is collected may be so while this
-        # very thread holds its lock.
-        self._sleep = threading.Lock()
-        self._sleep.acquire()
+        self._sleep: threading.Lock | None = None
         self._is_over = False
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._has_started = False
+        self._threads = itertools.count()
         self._pool = ref(pool, lambda _: self.stop())
 
     def start(self) -> None:
@@ -63,18 +61,17 @@ class PrimaryWatch:
 
         Where there can be no more threads, as when the interpreter is about to end, it is not.
         """
-        if self._thread is None:
-            with self._starting, suppress(RuntimeError):
-                if self._thread is None:
-                    thread = threading.Thread(target=self._run, name="PrimaryWatch", daemon=True)
-                    thread.start()
-                    self._thread = thread
+        if not self._has_started:
+            with suppress(RuntimeError):
+                threading.Thread(target=self._run, name="PrimaryWatch", daemon=True).start()
+                self._has_started = True
 
     def hurry(self) -> None:
         """Have it asked at once, without waiting for the answer."""
-        with suppress(RuntimeError):
-            # That it is awake already.
-            self._sleep.release()
+        if self._sleep is not None:
+            with suppress(RuntimeError):
+                # That it is awake already.
+                self._sleep.release()
 
     def stop(self) -> None:
         """Let the thread end, as soon as it has the answer that it may be waiting for."""
@@ -82,16 +79,23 @@ class PrimaryWatch:
         self.hurry()
 
     def _run(self) -> None:
+        if next(self._threads):
+            # Several that asked at once have started one each: nobody holds a lock meanwhile.
+            return
+        # Released to wake the thread. An event would not do: what is collected may be so while this
+        # very thread holds its lock.
+        self._sleep = pause = threading.Lock()
+        pause.acquire()
         while not self._is_over:
             self._ask()
-            sleep(min(_SHORTEST_PAUSE, self._interval))
-            self._sleep.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
+            time.sleep(min(_SHORTEST_PAUSE, self._interval))
+            pause.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
 
     def _ask(self) -> None:
         pool = self._pool()
         if pool is None:
             return
-        at = monotonic()
+        at = time.monotonic()
         try:
             knowledge = {each: _knowledge(each, pool.service_name) for each in self._sentinels}
             sentinels = sorted(knowledge, key=knowledge.__getitem__, reverse=True)
