@@ -37,8 +37,9 @@ USERS = 2
 QUESTIONS = ((0,), (1,), (0, 1))
 _NOT_ASKED, _NO_ANSWER, _NONSENSE = 2**32 - 1, 2**32 - 2, 2**32 - 3
 _ANSWER = struct.Struct(f"<dddB{USERS}I?")
-# In seconds. A process whose parent is no more ends by itself.
-_LONGEST_LIFE = 1800
+# In seconds. Memory comes into use late on a machine so busy that most pings take too long. And a
+# process whose parent is no more ends by itself.
+_LONGEST_WAIT, _LONGEST_LIFE = 240, 1800
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["repoze.what.plugins.redis.near_cache.cache", "redis.sentinel"])
@@ -332,7 +333,7 @@ class Readers:
         """Return when each of them has been served from memory some times since this was called."""
         # One may have been under way. Where memory has it all, the others are all that it asks.
         goal = [hits + 1 + len(QUESTIONS) for hits in self._hits]
-        servers.wait_until(lambda: all(map(int.__ge__, self._hits, goal)))
+        servers.wait_until(lambda: all(map(int.__ge__, self._hits, goal)), _LONGEST_WAIT)
 
     def wait_for_change(self, since: tuple[Granted, ...], *, or_no_answer: bool = False) -> None:
         """Return when each of them was last answered that both users are granted something newer.
@@ -351,12 +352,12 @@ class Readers:
                 for each, version in enumerate(versions)
             )
 
-        servers.wait_until(has_changed)
+        servers.wait_until(has_changed, _LONGEST_WAIT)
 
     def wait_for(self, user: int, version: int, *, from_memory: bool = False) -> None:
         """Return when each of them was last answered that *user* is granted this *version*."""
         wanted = {2 * version + 1} if from_memory else {2 * version, 2 * version + 1}
-        end = monotonic() + 60
+        end = monotonic() + _LONGEST_WAIT
         while not wanted.issuperset(self._latest[user::USERS]):
             assert monotonic() < end
             sleep(0.001)

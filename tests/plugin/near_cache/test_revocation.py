@@ -50,7 +50,8 @@ while now() < done do end
 
 @pytest.fixture
 def max_staleness(thorough):
-    return 1.0 if thorough else 0.3
+    # A round trip through a relay takes less on a machine that is very busy.
+    return 1.0 if thorough else 0.5
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def start(tmp_path, thorough, max_staleness):
     def start(connect, number=8 if thorough else 3, **options):
         options = {
             "max_staleness": max_staleness,
-            "pause": 0.002 if thorough else 0.005,
+            "pause": 0.002 if thorough else 0.01,
             "prepare": connect_again_soon,
         } | options
         return Readers(number, connect, tmp_path, **options)
@@ -132,8 +133,8 @@ class TestNetwork:
     """The way to the server fails, of all connections or only of those that track."""
 
     @pytest.fixture
-    def relay(self, server, max_staleness):
-        with Relay(server.port, delay=max_staleness / 4) as relay:
+    def relay(self, server, thorough):
+        with Relay(server.port, delay=0.25 if thorough else 0.05) as relay:
             yield relay
 
     @pytest.mark.parametrize("only_tracking", [True, False], ids=["tracking", "all"])
