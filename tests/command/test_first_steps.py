@@ -73,7 +73,8 @@ def test_wrong_password(refused, executable):
 
 
 def test_tls_with_a_server_that_has_none(refused, server):
-    line = refused("--url", f"rediss://127.0.0.1:{server.port}?socket_connect_timeout=0.2", *LIST)
+    # Of the handshake.
+    line = refused("--url", f"rediss://127.0.0.1:{server.port}?socket_timeout=0.1", *LIST)
     assert line.endswith("Does it speak TLS at that address?\n")
 
 
@@ -276,12 +277,11 @@ def run_process(server, *arguments, **environment):
 
 
 def test_process(server):
-    assert run_process(server, "groups", "create", "editors").returncode == 0
+    server.client(db=1).sadd("editors", "")
     result = run_process(server, "groups", "list")
     assert (result.returncode, result.stdout, result.stderr) == (0, "editors\n", "")
     assert run_process(server, "permissions", "create", "write").returncode == 0
     assert run_process(server, "can", "rosa", "write").returncode == 1
-    assert run_process(server, "can", "rosa").returncode == 2
     result = run_process(server, "groups", "list", "--nonsense")
     assert (result.returncode, result.stdout) == (2, "")
     assert "No such option" in result.stderr
