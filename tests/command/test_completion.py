@@ -123,6 +123,12 @@ def test_completion(words, completed, staff, groups, request):
     assert complete(words) == [f"plain,{name}" for name in completed]
 
 
+def test_file(nowhere):
+    """A shell knows better what there is."""
+    assert complete("export json st") == ["file,st"]
+    assert complete("export ini --groups=st") == ["file,st"]
+
+
 @given(st.text(st.characters(min_codepoint=1), min_size=1, max_size=8))
 def test_what_is_literal(name):
     """Of ASCII it is no more than what needs no quotes in a POSIX shell."""

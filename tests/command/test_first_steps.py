@@ -387,6 +387,16 @@ def test_url_in_the_wrong_place(run, words):
     assert PASSWORD not in result.stderr
 
 
+def test_what_is_loaded(any_server):
+    """It takes as long as what a command does, so a command loads what is its own."""
+    any_server.client(db=1).sadd("editors", "rosa")
+    # It tells what modules import, and not what is imported by name.
+    loaded = run_process(any_server, "groups", "list", PYTHONPROFILEIMPORTTIME="1").stderr
+    assert "repoze.what.plugins.redis.command.leftovers\n" in loaded
+    for module in ("repoze.what.plugins.redis.command.importing", "webob", "repoze.who.config"):
+        assert f" {module}\n" not in loaded
+
+
 def test_no_arguments(run):
     result = run()
     assert (result.exit_code, result.stdout) == (2, "")

@@ -21,6 +21,7 @@ from repoze.what.plugins.redis.settings.options import (
     OPTIONS_OF_CLIENTS,
     OPTIONS_OF_SENTINELS,
     read_option,
+    read_options,
 )
 from repoze.what.plugins.redis.settings.urls import read_url
 
@@ -406,6 +407,11 @@ class TestOptions:
         name, _, value = text.partition("=")
         assert message in refused(f"redis://h?{text}")
         assert message in refused("redis://h", **{name: value})
+
+    def test_near_cache(self):
+        options = {"near_cache": "500", "max_staleness": " 2 ", "max_age": "0.5"}
+        assert read_options(options) == {"near_cache": 500, "max_staleness": 2, "max_age": 0.5}
+        assert read_options({"near_cache": "1"}) == {"near_cache": True}
 
     def test_line_that_is_indented(self):
         """In an ini file it belongs to the option before it, and is no option of its own."""

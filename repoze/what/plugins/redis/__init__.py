@@ -1,7 +1,8 @@
 """Groups and permissions of repoze.what, kept in Redis."""
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from repoze.what.adapters import SourceUnavailable
 
@@ -11,9 +12,6 @@ from .findings import Finding
 from .layouts.replication import TooFewReplicas
 from .near_cache.cache import NearCacheInfo
 from .pair import Adapters, adapters_from_settings
-
-if TYPE_CHECKING:
-    from .paste import make_metadata_provider
 
 __all__ = [
     "Adapters",
@@ -28,6 +26,9 @@ __all__ = [
     "copy_sections",
     "make_metadata_provider",
 ]
+
+
+make_metadata_provider: Callable[..., Any]
 
 
 def __getattr__(name: str) -> Any:
