@@ -137,6 +137,7 @@ def test_a_wrong_password_is_refused_and_the_target_kept(browser):
     assert page.html.title.text.startswith("Not logged in")
     assert page.html.find(id="login")["aria-describedby"] == alert["id"]
     assert page.form["came_from"].value == "/payroll"
+    assert page.form["login"].value == "mina"
     assert page.form["password"].value == ""
     assert "Not logged in" in app.get("/").text
 
@@ -164,8 +165,20 @@ def test_whoever_has_no_account_is_refused_like_a_wrong_password(login, browser)
     wrong = log_in(browser(), "rosa", "odd", status=403)
     form = {"login": login.encode("utf-8", "surrogatepass"), "password": b"odd"}
     page = app.post("/login", form, status=403)
-    assert str(page.html.main) == str(wrong.html.main)
+    contents = []
+    for answer in (page, wrong):
+        # What was typed.
+        del answer.html.main.find(id="login")["value"]
+        contents.append(str(answer.html.main))
+    assert contents[0] == contents[1]
     assert set(page.headers) == set(wrong.headers)
+
+
+def test_what_was_typed_cannot_put_markup_into_the_form(browser):
+    typed = '"><script>alert(1)</script>'
+    page = log_in(browser(), typed, "wrong", status=403)
+    assert page.form["login"].value == typed
+    assert not page.html.find_all("script")
 
 
 @pytest.mark.parametrize(
@@ -307,8 +320,10 @@ def test_passwords_cannot_be_guessed_by_trying_many(browser, monkeypatch):
     for _ in range(5):
         log_in(browser(), "mina", "wrong", status=403)
     # Not even the right one is looked at.
-    answer = log_in(browser(), "mina", "ledger", status=429)
-    assert answer.html.h1.text == "Too many wrong passwords"
+    answer = log_in(browser(), "mina", "ledger", "/login?came_from=/payroll", status=429)
+    assert "five wrong passwords" in answer.html.find(role="alert").text
+    assert answer.form["login"].value == "mina"
+    assert answer.form["came_from"].value == "/payroll"
     assert answer.headers["Retry-After"] == "60"
     assert "Set-Cookie" not in answer.headers
     # It is of no consequence for others, nor for who is logged in.
@@ -741,8 +756,12 @@ def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
     # Nothing can come: nobody need wait for it.
     monkeypatch.setattr(PatientConnection, "seconds", 0.01)
     page = app.get("/", status=200)
-    assert page.html.h1.text == "You are a visitor"
+    assert page.html.h1.text == "Your groups are not known now"
     assert "Redis cannot be asked" in page.html.find(role="alert").text
+    # Nothing on the page says that nobody is logged in.
+    assert "You are a visitor" not in page.text
+    for protected in PAGES:
+        assert row(page, protected.title).endswith(" No Not while Redis cannot be asked.")
     assert "Redis cannot be asked" in page.html.nav.text
     for path in ("/payroll", "/crossword", "/admin"):
         page = app.get(path, status=503)
@@ -756,6 +775,15 @@ def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
     monkeypatch.setattr(PatientConnection, "seconds", 60)
     fill(groups, permissions)
     app.get("/payroll", status=200)
+
+
+def test_a_file_for_everybody_asks_redis_nothing(newspaper, groups, browser):
+    app = browser("tomas")
+    groups.db_connection.config_resetstat()
+    app.get("/style.css", status=200)
+    # Neither are there scripts of ours.
+    asked = groups.db_connection.info("commandstats").keys()
+    assert asked <= {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
 
 
 def test_without_redis_a_visitor_sees_the_start_and_can_log_in_for_later(running_server, htpasswd):

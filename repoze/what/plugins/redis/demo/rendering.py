@@ -16,7 +16,6 @@ _HEADLINES = {
     404: "There is no such page",
     405: "Not in this way",
     409: "Somebody was faster",
-    429: "Too many wrong passwords",
     503: "Redis cannot be asked",
 }
 

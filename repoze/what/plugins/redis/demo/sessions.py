@@ -15,7 +15,7 @@ from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin
 from repoze.who.plugins.htpasswd import HTPasswdPlugin
 from repoze.who.plugins.redirector import RedirectorPlugin
 from webob import Request
-from webob.exc import HTTPTooManyRequests
+from webob.exc import HTTPForbidden, HTTPTooManyRequests
 
 from .passwords import check_password
 
@@ -131,11 +131,11 @@ def authentication(htpasswd: Path) -> dict[str, Any]:
     }
 
 
-def log_in(environ: dict[str, Any], login: str, password: str) -> tuple[bool, Headers]:
-    """Start a session if *password* is that of *login*.
+def log_in(environ: dict[str, Any], login: str, password: str) -> Headers:
+    """Start a session if *password* is that of *login*, and return the headers that set its cookie.
 
-    What comes back is whether it is, and the headers that set the cookie or delete an old one. The
-    session of whoever was logged in before ends.
+    If it is not, `HTTPForbidden` is raised. In both cases the session of whoever was logged in
+    before ends. `HTTPTooManyRequests` is raised where it is not even looked at.
     """
     token = secrets.token_urlsafe()
     identity, headers = get_api(environ).login(
@@ -152,7 +152,14 @@ def log_in(environ: dict[str, Any], login: str, password: str) -> tuple[bool, He
     # Or the middleware renews the cookie of whoever was logged in before.
     for key in ("repoze.who.identity", "REMOTE_USER"):
         environ.pop(key, None)
-    return identity is not None, headers
+    if identity is None:
+        raise HTTPForbidden(
+            "There is no such user, or the password is wrong. Try one of those on this page; small "
+            "and capital letters differ.",
+            headers=headers,
+        )
+    found: Headers = headers
+    return found
 
 
 def log_out(environ: dict[str, Any]) -> Headers:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from webob import Request
+from webob import Request, Response
 from webob.exc import HTTPBadRequest
 
 from repoze.what.middleware import setup_auth
@@ -31,6 +32,16 @@ _SECURITY_HEADERS = (
     ("X-Frame-Options", "DENY"),
 )
 
+
+# What is for everybody stays outside of `setup_auth`, which looks up whoever is logged in. So it
+# costs no lookup, and is not waited for while Redis does not answer.
+_FILES = {
+    "/style.css": Response(
+        files(__package__).joinpath("style.css").read_bytes(),
+        content_type="text/css",
+        charset="utf-8",
+    )
+}
 
 _WRONG_HOST = HTTPBadRequest("This site is at localhost and 127.0.0.1 alone.")
 
@@ -68,8 +79,11 @@ class Site:
     ) -> Iterable[bytes]:
         """Answer a request."""
         request = Request(environ)
-        is_ours = _HOST.fullmatch(request.host)
-        response = request.get_response(self._protected if is_ours else _WRONG_HOST)
+        if not _HOST.fullmatch(request.host):
+            application = _WRONG_HOST
+        else:
+            application = _FILES.get(environ["PATH_INFO"], self._protected)
+        response = request.get_response(application)
         response.headers.update(_SECURITY_HEADERS)
         answer: Iterable[bytes] = response(environ, start_response)
         return answer
