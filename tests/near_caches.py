@@ -1,5 +1,7 @@
 """What tests of the near cache have in common: a small source, and whether memory answers."""
 
+import time
+
 import pytest
 import servers
 
@@ -27,9 +29,10 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 1000.0
-        for module in (cache, primary):
-            monkeypatch.setattr(module, "monotonic", self.monotonic)
-        monkeypatch.setattr(tracking, "time", self)
+        self.sleep = time.sleep
+        monkeypatch.setattr(cache, "monotonic", self.monotonic)
+        for module in (primary, tracking):
+            monkeypatch.setattr(module, "time", self)
 
     def monotonic(self) -> float:
         return self._now

@@ -592,7 +592,7 @@ class TestBehind:
 def unread(adapter):
     """Return what has come on the tracking connection of *adapter*, which it has yet to read."""
     try:
-        return adapter._near_cache._tracking._socket.recv(1 << 16, socket.MSG_PEEK)
+        return adapter._near_cache._state.tracking._socket.recv(1 << 16, socket.MSG_PEEK)
     except BlockingIOError:
         return b""
 
