@@ -107,7 +107,7 @@ def test_quiet(server, start, thorough, number):
     """Figures of revocations of what each reader has in memory."""
     revocations = 10_000 if thorough else 4
     writer = writer_at(server)
-    pause = 0.001 if number == 1 else 0.002 if thorough else 0.02
+    pause = (min(number, 2) if thorough else number) / 1000
     readers = start(partial(to_port, server.port), number, pause=pause, timeout=PATIENCE)
     with readers:
         for user in range(USERS):
