@@ -1,6 +1,7 @@
 import http.client
 import socket
 import threading
+from contextlib import ExitStack, closing
 
 import pytest
 import servers
@@ -38,6 +39,46 @@ def test_a_port_in_use_is_reported():
         port = listener.getsockname()[1]
         with pytest.raises(DemoError, match=f"Port {port} cannot be had: .+"), serving(hello, port):
             pass
+
+
+def ask(port):
+    with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=10)) as browser:
+        browser.request("GET", "/")
+        return browser.getresponse().read()
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["nothing", "head", "body", "no other request"],
+)
+def test_requests_that_are_never_sent_to_their_end_do_not_hold_the_site(half):
+    with serving(hello, 0) as port, ExitStack() as connections:
+        for _ in range(3):
+            for _ in range(60):
+                connection = socket.create_connection((LOOPBACK, port), timeout=10)
+                connections.enter_context(connection)
+                connection.sendall(half)
+            assert ask(port) == b"hello"
+
+
+def test_a_request_that_is_sent_slowly_is_answered():
+    with (
+        serving(hello, 0) as port,
+        ExitStack() as connections,
+        socket.create_connection((LOOPBACK, port), timeout=10) as browser,
+    ):
+        browser.sendall(b"GET / HTTP/1.0\r\n")
+        for _ in range(40):
+            connections.enter_context(socket.create_connection((LOOPBACK, port), timeout=10))
+        assert ask(port) == b"hello"
+        browser.sendall(b"\r\n")
+        assert browser.recv(100).startswith(b"HTTP/1.0 200 OK")
 
 
 def test_a_body_longer_than_any_form_is_refused():
