@@ -25,13 +25,15 @@ PAGES = [
     ],
     ids=["group", "permission"],
 )
-def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(names, scripts, reader, launch):
+def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(
+    names, scripts, reader, another_chromium
+):
     user, path, title, section, item = names
     refusal = f"“{title}” is not for you"
     one = reader(java_script_enabled=scripts)
     one.log_in(user, path)
     one.sees(refusal)
-    admin = reader("tomas", launch(), java_script_enabled=scripts)
+    admin = reader("tomas", another_chromium, java_script_enabled=scripts)
     admin.open("/admin")
     admin.sees("Groups and permissions")
     one.follow("Try again")
@@ -48,8 +50,8 @@ def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(names, script
     one.sees("You are a visitor")
 
 
-def test_the_same_by_keyboard_alone(reader, launch):
-    kim, tomas = reader(), reader(browser=launch())
+def test_the_same_by_keyboard_alone(reader, another_chromium):
+    kim, tomas = reader(), reader(browser=another_chromium)
     for person, user, password in ((kim, "kim", "crossword"), (tomas, "tomas", "keyring")):
         person.open("/")
         person.tab_to("link", "Log in")
