@@ -66,7 +66,7 @@ def commands():
 def in_a_shell(command, folder):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.Popen(
-        ["sh", "-c", command],
+        ["/bin/sh", "-c", command],
         cwd=folder,
         env={**os.environ, "PATH": path},
         start_new_session=True,
