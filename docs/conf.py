@@ -1,10 +1,13 @@
 """How Sphinx builds the manual: HTML, and its examples as doctests."""
 
 import doctest
-import importlib.metadata
+from configparser import ConfigParser
+from pathlib import Path
 
 project = "repoze.what.plugins.redis"
-release = version = importlib.metadata.version(project)
+_settings = ConfigParser()
+_settings.read(Path(__file__).parents[1] / "setup.cfg")
+release = version = _settings["metadata"]["version"]
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
 exclude_patterns = ["_build"]
@@ -27,7 +30,7 @@ nitpick_ignore = [
     ("py:obj", "names.encode"),
 ]
 # Of other projects: the manual is built without a network.
-nitpick_ignore_regex = [("py:obj", r"(redis|repoze\.who|unittest|webob)\..*")]
+nitpick_ignore_regex = [("py:(class|obj)", r"(redis|repoze\.who|unittest|webob)\..*")]
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"

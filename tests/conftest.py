@@ -1,5 +1,7 @@
+import os
 import signal
 
+import factors
 import fakeredis
 import pytest
 import redis
@@ -9,12 +11,14 @@ from hypothesis import settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
-EXECUTABLES = servers.executables()
+EXECUTABLES = factors.EXECUTABLES
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--thorough", action="store_true", help="run the long tests to the length of their figures"
+        "--thorough",
+        action="store_true",
+        help="run everything with everything, and the long tests to the length of their figures",
     )
     parser.addoption(
         "--hiccups",
@@ -38,6 +42,20 @@ def pytest_report_header():
     return f"servers: {', '.join([*EXECUTABLES, 'fakeredis'])}; redis-py {redis.__version__}"
 
 
+def pytest_xdist_auto_num_workers():
+    # Half of the time, a test waits for a server or a thread.
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config, items):
+    # A single case that is asked for by its name is run.
+    if config.getoption("--thorough") or any("[" in argument for argument in config.args):
+        return
+    chosen = set(factors.ordinary(items))
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
+
+
 def pytest_unconfigure():
     servers.stop_all()
 
@@ -46,6 +64,12 @@ def pytest_unconfigure():
 def thorough(request) -> bool:
     """Whether a long test is to take the time that its figures in the manual took."""
     return request.config.getoption("--thorough")
+
+
+@pytest.fixture(autouse=True)
+def shared_servers_are_left_as_they_were():
+    yield
+    assert servers.take_back() == []
 
 
 @pytest.fixture(params=EXECUTABLES or [None], scope="session")

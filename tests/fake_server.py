@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -23,12 +22,14 @@ class FakeServer:
         self.answer = answer
         self.handshake = dict(HANDSHAKE)
         """What to send in a handshake, by the command; it is empty where nothing comes."""
-        self.seconds = 0.0
-        """How long each reply of a handshake takes."""
+        self.delay = lambda: None
+        """What happens before each reply of a handshake."""
         self.closes = False
         """Whether a connection is closed when a question has been answered."""
         self.asked: list[list[bytes]] = []
         """For each connection, the commands that came by it."""
+        self.answered = 0
+        """How many questions have been answered."""
         self._listener = socket.create_server((HOST, 0))
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -71,9 +72,10 @@ class FakeServer:
                 words = request.split(b"\r\n")[2::2]
                 asked.append(words[0])
                 if words[0] in self.handshake:
-                    time.sleep(self.seconds)
+                    self.delay()
                     connection.sendall(self.handshake[words[0]])
                     continue
                 connection.sendall(self.answer(words))
+                self.answered += 1
                 if self.closes:
                     return

@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 GARBAGE = b"?what\r\n"
 _HANDSHAKE = re.compile(rb"\r\n(HELLO|AUTH|SELECT|CLIENT|SETINFO)\r\n")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_LONGEST_WAIT = 30
+_LONGEST_WAIT = 60
 
 
 class Point(Enum):
@@ -46,7 +46,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """An action at a point, after *seconds* there; in a split, they are between two bytes."""
+    """An action at a point, after *seconds* there; in a split, they are before each byte."""
 
     action: Action
     point: Point
@@ -80,11 +80,14 @@ class Proxy:
         self.faults = 0
         self.meanwhile = lambda: None
         """What happens while a fault does."""
+        self.sleep = time.sleep
+        """What lets the seconds of a fault pass."""
         self._server_port: int | None = port
         self._tls = tls
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._held = threading.Event()
+        self._holding: set[int] = set()
         self._released = threading.Event()
         self._listener = socket.create_server((HOST, 0))
         self.port = self._listener.getsockname()[1]
@@ -118,7 +121,11 @@ class Proxy:
 
     def wait_until_held(self) -> None:
         """Return when something stalls."""
-        assert self._held.wait(10)
+        assert self._held.wait(_LONGEST_WAIT)
+
+    def holds(self, client: socket.socket) -> bool:
+        """Whether what comes to *client*, or from it, stalls here."""
+        return client.getsockname()[1] in self._holding
 
     def release(self) -> None:
         """Let go on what stalls."""
@@ -231,17 +238,20 @@ class Proxy:
         self.meanwhile()
         if fault.action is Action.SPLIT:
             for number in rest:
+                self.sleep(fault.seconds)
                 target.sendall(bytes([number]))
-                time.sleep(fault.seconds)
             return
-        time.sleep(fault.seconds)
+        self.sleep(fault.seconds)
         if fault.action in {Action.CLOSE, Action.RESET}:
             if fault.action is Action.RESET:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             raise ConnectionAbortedError
         if fault.action is Action.STALL:
             self._held.set()
+            port = client.getpeername()[1]
+            self._holding.add(port)
             self._released.wait(_LONGEST_WAIT)
+            self._holding.discard(port)
         target.sendall(GARBAGE if fault.action is Action.GARBLE else rest)
 
 

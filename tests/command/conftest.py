@@ -3,30 +3,19 @@ import pty
 import sys
 import threading
 from contextlib import ExitStack
-from secrets import token_hex
 
 import click.testing
-import fakeredis
 import pytest
-import redis
 import servers
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command.program import program
 
-EXECUTABLES = servers.executables()
 
-
-@pytest.fixture(params=[*EXECUTABLES, "fakeredis"])
-def address(request, monkeypatch) -> str:
-    """The URL of an empty server, each kind in turn."""
-    if request.param == "fakeredis":
-        monkeypatch.setattr(redis.Redis, "from_url", fakeredis.FakeRedis.from_url)
-        # A server of its own is what it makes for each host.
-        return f"redis://{token_hex()}"
-    shared = servers.running(EXECUTABLES[request.param])
-    shared.client().flushall()
-    return f"redis://{servers.HOST}:{shared.port}"
+@pytest.fixture
+def address(server) -> str:
+    """The URL of an empty server."""
+    return f"redis://{servers.HOST}:{server.port}"
 
 
 @pytest.fixture(params=["plain", "indexed"])
@@ -40,6 +29,23 @@ def url(address, query, monkeypatch) -> str:
     """The URL of both sources, which is in the environment, too."""
     monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", address + query)
     return address + query
+
+
+@pytest.fixture
+def nowhere(monkeypatch):
+    """Have the sources where nobody is, for what is refused before they are asked."""
+    monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", "redis://127.0.0.1:1")
+
+
+@pytest.fixture
+def any_server() -> servers.RedisServer:
+    """A real server that is empty, for what is the same with each."""
+    executables = servers.executables()
+    if not executables:
+        pytest.skip("no redis-server or valkey-server on this machine")
+    shared = servers.running(next(iter(executables.values())))
+    shared.client().flushall()
+    return shared
 
 
 @pytest.fixture

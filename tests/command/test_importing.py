@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -180,7 +181,7 @@ def test_server_that_refuses_to_compare(server, run):
         groups.create_section("editors")
         result = run("--url", url, "import", "json", "-", stdin='{"groups": {"editors": ["x"]}}')
         assert result.exit_code == 2
-        assert "Permit the command and the key to the client's user" in result.stderr
+        assert "Permit the command and the key" in result.stderr
     finally:
         client.acl_deluser("importer")
 
@@ -256,7 +257,7 @@ def test_memory(query, tmp_path, thorough, is_one_group):
     server.client().flushall()
     url = f"redis://127.0.0.1:{server.port}{query}"
     # Few with long names take as much to hold as many with short ones.
-    memberships, length = (1_000_000, 0) if thorough else (25_000, 1500)
+    memberships, length = (1_000_000, 0) if thorough else (15_000, 1500)
     small, large = tmp_path / "small.json", tmp_path / "large.json"
     write_document(small, 1, 100)
     shape = (1, memberships) if is_one_group else (memberships // 100, 100)
@@ -272,20 +273,22 @@ def test_memory(query, tmp_path, thorough, is_one_group):
 
 
 def test_interrupted_by_ctrl_c(server, query, tmp_path, thorough):
-    url = f"redis://127.0.0.1:{server.port}{query}"
-    groups = RedisGroupAdapter.from_url(url)
+    groups = RedisGroupAdapter.from_url(f"redis://127.0.0.1:{server.port}{query}")
     file = tmp_path / "large.json"
-    write_document(file, 10_000 if thorough else 400, 100)
-    process = started(url, file)
-    servers.wait_until(lambda: len(groups.get_section_names()) > 50)
-    process.send_signal(signal.SIGINT)
-    try:
-        _, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert (process.returncode, stderr.split("\n")) == (130, ["", AGAIN, "Interrupted.", ""])
-    assert len(groups.get_section_names()) < len(json.loads(file.read_text())["groups"])
-    finish(started(url, file))
+    write_document(file, 10_000 if thorough else 50, 100)
     wanted = json.loads(file.read_text())["groups"]
+    with Proxy(server.port) as proxy:
+        # It never has an answer to one of its questions in the middle.
+        proxy.arm(*[Fault(Action.DELAY, Point.BEFORE_REPLY)] * len(wanted), HOLD_REPLY)
+        process = started(f"redis://127.0.0.1:{proxy.port}{query}", file)
+        try:
+            servers.wait_until(lambda: not proxy.is_armed)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert (process.returncode, stderr.split("\n")) == (130, ["", AGAIN, "Interrupted.", ""])
+    assert 0 < len(groups.get_section_names()) < len(wanted)
+    finish(started(f"redis://127.0.0.1:{server.port}{query}", file))
     assert groups.get_all_sections() == {name: set(items) for name, items in wanted.items()}
     assert groups.check() == []

@@ -127,9 +127,11 @@ def test_names_that_are_strange(announcing, watch, groups):
 
 
 def test_as_json(announcing, watch, staff, groups):
+    # To the second, as the time of a change is.
+    before = datetime.now().astimezone().replace(microsecond=0)
     status, printed, _ = watch(lambda: groups.include_items("interns", ["kim"]), 1, "--json")
     (change,) = map(json.loads, printed)
-    assert abs(datetime.fromisoformat(change.pop("time")).timestamp() - time.time()) < 120
+    assert before <= datetime.fromisoformat(change.pop("time")) <= datetime.now().astimezone()
     assert change == {
         "source": "groups",
         "section": "interns",
@@ -154,10 +156,18 @@ def test_only_what_lies_there(announcing, watch, staff, groups, address):
 
 
 def test_a_silent_server_is_asked(announcing, watch, groups, monkeypatch):
-    monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 0.2)
+    monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 0.1)
+    ping, asked = redis.client.PubSub.ping, threading.Event()
+
+    def ping_patiently(subscription):
+        monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 60)
+        ping(subscription)
+        asked.set()
+
+    monkeypatch.setattr(redis.client.PubSub, "ping", ping_patiently)
 
     def do():
-        time.sleep(1)
+        asked.wait()
         groups.create_section("sellers")
 
     status, printed, _ = watch(do, 1)
@@ -165,10 +175,25 @@ def test_a_silent_server_is_asked(announcing, watch, groups, monkeypatch):
 
 
 def test_server_that_falls_silent(executable, query, watch, monkeypatch):
-    monkeypatch.setattr(notifications, "_SECONDS_OF_SILENCE", 0.5)
+    get_message, frozen = redis.client.PubSub.get_message, threading.Event()
+
+    def get_message_or_silence(subscription, timeout):
+        """Wait for the message for as long as it takes, and for a moment where none can come."""
+        while True:
+            is_silent = frozen.is_set()
+            message = get_message(subscription, timeout=0.1)
+            if message is not None or is_silent:
+                return message
+
+    monkeypatch.setattr(redis.client.PubSub, "get_message", get_message_or_silence)
     server = servers.RedisServer(executable, "--notify-keyspace-events", "KA")
     monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", f"redis://127.0.0.1:{server.port}{query}")
-    status, _, said = watch(server.freeze, 0)
+
+    def do():
+        server.freeze()
+        frozen.set()
+
+    status, _, said = watch(do, 0)
     server.thaw()
     server.stop()
     assert status == 2
@@ -233,7 +258,7 @@ def test_user_who_may_not_listen(announcing, refused, url):
         line = refused("--url", url.replace("//", "//deaf@"), "watch")
     finally:
         client.acl_deluser("deaf")
-    assert "Permit the command and the key to the client's user in the server's ACL." in line
+    assert "Permit the command and the key" in line
 
 
 def test_no_server(refused):
@@ -278,5 +303,5 @@ class TestProcess:
             return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
         before = seconds()
-        time.sleep(2)
-        assert seconds() - before < 0.2
+        time.sleep(0.5)
+        assert seconds() - before < 0.1

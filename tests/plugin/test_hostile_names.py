@@ -209,7 +209,7 @@ class TestEveryName:
     def test_answer_of_a_write_that_is_sent_again(self, server, options):
         """It comes from where the token is stored, among marks of our own."""
         with Proxy(server.port) as proxy:
-            client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=5)
+            client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=60)
             adapter = RedisPermissionAdapter(client, namespace="tests")
             for name in HOSTILE:
                 adapter.create_section(name)
@@ -350,7 +350,7 @@ def is_one_short_line(error):
 LONG = tuple("x" * 1_000_000 + end for end in ("", "y", "\0", "\n", "é", "e\u0301", "\udcff"))
 
 
-def absent(adapter, name, names):
+def absent(adapter, name):
     """Each way to be refused where neither section nor item is there."""
     yield lambda: adapter.get_section_items(name)
     yield lambda: adapter.edit_section(name, name)
@@ -360,37 +360,40 @@ def absent(adapter, name, names):
     yield lambda: adapter.set_section_items(name, [name])
     yield lambda: adapter.remove_item(name)
     yield lambda: adapter.rename_item(name, name)
-    yield lambda: adapter.exclude_items("empty", names)
 
 
-def present(adapter, name, names):
+def present(adapter, name):
     """Each way to be refused where both are there."""
     yield lambda: adapter.create_section(name)
     yield lambda: adapter.edit_section(name, name)
-    yield lambda: adapter.include_items("full", names)
     yield lambda: adapter.rename_item(name, name)
 
 
 class TestMessages:
     """They can be logged: each is a line, however long the names are."""
 
-    @pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
+    @pytest.mark.parametrize("names", [HOSTILE, LONG[::3]], ids=["hostile", "long"])
     def test_refusals(self, server, options, names):
         adapter = RedisPermissionAdapter(server.client(), **options)
         adapter.create_section("empty")
         self.check(adapter, absent, names)
+        self.check_one(lambda: adapter.exclude_items("empty", names))
         adapter.create_section("full")
         adapter.include_items("full", names)
         for name in names:
             adapter.create_section(name)
         self.check(adapter, present, names)
+        self.check_one(lambda: adapter.include_items("full", names))
 
     def check(self, adapter, refusals, names):
         for name in names:
-            for refused in refusals(adapter, name, names):
-                with pytest.raises(AdapterError) as raised:
-                    refused()
-                assert is_one_short_line(raised.value)
+            for refused in refusals(adapter, name):
+                self.check_one(refused)
+
+    def check_one(self, refused):
+        with pytest.raises(AdapterError) as raised:
+            refused()
+        assert is_one_short_line(raised.value)
 
     @pytest.mark.parametrize("names", [HOSTILE, LONG], ids=["hostile", "long"])
     def test_server_that_is_gone(self, options, names):
@@ -589,7 +592,7 @@ def test_any_sequence_agrees_with_the_model(machine, thorough):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=500 if thorough else 20,
+            max_examples=500 if thorough else 10,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -673,5 +676,6 @@ class Fuzz:
 def test_any_operation_agrees_with_the_model(machine, request, thorough):
     """A figure of the manual: what is stored, and found for every name, after each operation."""
     fuzz = Fuzz(machine, seed=request.node.name)
-    fuzz.run(50_000 if thorough else 300)
+    fuzz.run(50_000 if thorough else 150)
+    # It does not depend on the machine: the seed says what is done.
     assert fuzz.changes > fuzz.examples // 4

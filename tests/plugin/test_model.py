@@ -1,8 +1,6 @@
 """Any sequence of operations, against a dict of sets."""
 
-import fakeredis
 import pytest
-import servers
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -168,20 +166,15 @@ class Sources(RuleBasedStateMachine):
     [{}, {"namespace": "tests"}, {"namespace": "tests", "near_cache": 3, "max_staleness": 60}],
     ids=["plain", "indexed", "near cache"],
 )
-@pytest.mark.parametrize("kind", [*servers.executables(), "fakeredis"])
-def test_any_sequence_agrees_with_the_model(kind, options):
+def test_any_sequence_agrees_with_the_model(server, options, thorough):
     class Here(Sources):
-        client = (
-            fakeredis.FakeRedis()
-            if kind == "fakeredis"
-            else servers.running(servers.executables()[kind]).client()
-        )
+        client = server.client()
 
     Here.options = options
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=60,
+            max_examples=200 if thorough else 20,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

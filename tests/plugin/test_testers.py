@@ -2,9 +2,7 @@
 
 import unittest
 
-import fakeredis
 import pytest
-import servers
 
 from repoze.what.adapters import testutil
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
@@ -19,24 +17,20 @@ class OfPermissions:
 
 
 class OnServer:
-    """Sets up the tester's source on the server of `executable`, or on fakeredis."""
+    """Sets up the tester's source on the server of `client`."""
 
-    executable = None
+    client = None
     options = None
     writable = True
 
     def setUp(self):
         super().setUp()
-        if self.executable is None:
-            client = fakeredis.FakeRedis()
-        else:
-            client = servers.running(self.executable).client()
-            client.flushall()
-        writer = self.adapter_class(client, **self.options)
+        self.client.flushall()
+        writer = self.adapter_class(self.client, **self.options)
         for section, items in self.sections.items():
             writer.create_section(section)
             writer.include_items(section, items)
-        self.adapter = self.adapter_class(client, writable=self.writable, **self.options)
+        self.adapter = self.adapter_class(self.client, writable=self.writable, **self.options)
 
 
 TESTERS = {
@@ -48,14 +42,12 @@ TESTERS = {
 
 
 @pytest.mark.parametrize("tester", TESTERS)
-@pytest.mark.parametrize("server", [*servers.executables(), "fakeredis"])
-def test_tester(server, options, tester):
+def test_tester(client, options, tester):
     source, checks, writable = TESTERS[tester]
-    executable = servers.executables().get(server)
     case = type(
         tester,
         (OnServer, source, checks, unittest.TestCase),
-        {"executable": executable, "options": options, "writable": writable},
+        {"client": client, "options": options, "writable": writable},
     )
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
     assert suite.countTestCases() > 1

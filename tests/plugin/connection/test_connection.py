@@ -14,6 +14,7 @@ import trustme
 from forks import forked
 from proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
 from redis.sentinel import Sentinel
+from virtual_time import VirtualTime, VirtualTimeConnection, VirtualTimeManagedConnection
 
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -229,18 +230,24 @@ class TestPasswords:
             adapter.create_section("admins")
 
 
-def test_renewed_credentials_are_followed(server):
-    """A token that is renewed reaches the connections that the adapter holds."""
-    token = pytest.importorskip("redis.auth.token", reason="redis-py has had them since 5.3")
+@pytest.fixture
+def user_with_two_passwords(server):
     server.client().execute_command(
         "ACL", "SETUSER", "staff", "reset", "on", ">one", ">two", "~*", "&*", "+@all"
     )
+    yield "staff"
+    server.client().acl_deluser("staff")
+
+
+def test_renewed_credentials_are_followed(server, user_with_two_passwords):
+    """A token that is renewed reaches the connections that the adapter holds."""
+    token = pytest.importorskip("redis.auth.token", reason="redis-py has had them since 5.3")
 
     class Tokens(redis.credentials.StreamingCredentialProvider):
         listeners = ()
 
         def get_credentials(self):
-            return "staff", "one"
+            return user_with_two_passwords, "one"
 
         def on_next(self, callback):
             self.listeners = (*self.listeners, callback)
@@ -262,7 +269,7 @@ def test_renewed_credentials_are_followed(server):
     adapter.find_sections(RMS)
     server.client().config_resetstat()
     for listener in tokens.listeners:
-        listener(token.SimpleToken("two", 10**13, 0, {"oid": "staff"}))
+        listener(token.SimpleToken("two", 10**13, 0, {"oid": user_with_two_passwords}))
     assert server.client().info("commandstats")["cmdstat_auth"]["calls"] == 1
     assert adapter.find_sections(RMS) == set()
 
@@ -303,20 +310,20 @@ class TestSentinel:
         """A server, and a client of it that a Sentinel finds."""
         server = servers.RedisServer(executable)
         watch = servers.sentinel(executable, server)
-        manager = Sentinel([(servers.HOST, watch.port)], socket_timeout=5)
+        manager = Sentinel([(servers.HOST, watch.port)], socket_timeout=60)
         yield server, manager
         watch.stop()
         server.stop()
 
     def test_primary(self, watched):
         _, manager = watched
-        adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=5))
+        adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=60))
         use(adapter)
         assert repr(adapter) == "<RedisGroupAdapter: Redis service 'staff', database 1>"
         assert adapter.db_connection.connection_pool.service_name == "staff"
 
     def test_unknown_service(self, watched):
-        adapter = RedisGroupAdapter(watched[1].master_for("nobody", socket_timeout=5))
+        adapter = RedisGroupAdapter(watched[1].master_for("nobody", socket_timeout=60))
         with pytest.raises(SourceUnavailable, match="nobody"):
             adapter.find_sections(RMS)
 
@@ -333,7 +340,7 @@ class TestSentinel:
     def test_primary_that_became_a_replica(self, watched):
         """What Sentinel still calls the primary refuses: nothing was written, and it is said."""
         server, manager = watched
-        adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=5))
+        adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=60))
         adapter.create_section("admins")
         server.client().replicaof(servers.HOST, server.port)
         before = server.client().info("stats")["total_connections_received"]
@@ -351,8 +358,13 @@ class TestSentinel:
         server, _ = watched
         with Proxy(server.port) as proxy:
             manager = FixedSentinel(proxy.port)
-            adapter = RedisGroupAdapter(manager.master_for("staff", socket_timeout=1))
-            check_late_reply(proxy, adapter)
+            client = manager.master_for(
+                "staff",
+                connection_class=VirtualTimeManagedConnection,
+                virtual_time=VirtualTime(proxy.holds),
+                socket_timeout=60,
+            )
+            check_late_reply(proxy, RedisGroupAdapter(client))
 
 
 class FixedSentinel(Sentinel):
@@ -383,10 +395,15 @@ def check_late_reply(proxy, adapter):
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_late_reply_is_nobody_elses(server, protocol):
     with Proxy(server.port) as proxy:
-        client = redis.Redis(
-            host=servers.HOST, port=proxy.port, socket_timeout=1, protocol=protocol
+        pool = redis.ConnectionPool(
+            connection_class=VirtualTimeConnection,
+            virtual_time=VirtualTime(proxy.holds),
+            host=servers.HOST,
+            port=proxy.port,
+            socket_timeout=60,
+            protocol=protocol,
         )
-        check_late_reply(proxy, RedisGroupAdapter(client))
+        check_late_reply(proxy, RedisGroupAdapter(redis.Redis(connection_pool=pool)))
 
 
 def test_interrupted_question_is_nobody_elses(server):
@@ -459,14 +476,14 @@ def test_exhausted_pool_is_said_to_be(server, pool_settings):
         with pytest.raises(SourceUnavailable, match="max_connections"):
             adapter.find_sections(RMS)
         proxy.release()
-        slow.join(10)
+        slow.join(60)
         assert adapter.find_sections(RMS) == set()
 
 
 def test_answer_that_is_nonsense(server):
     with Proxy(server.port) as proxy:
         adapter = RedisGroupAdapter(
-            redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=2)
+            redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=60)
         )
         adapter.find_sections(RMS)
         proxy.arm(GARBLE_REPLY)

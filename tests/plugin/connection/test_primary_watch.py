@@ -14,17 +14,20 @@ import pytest
 import redis
 import servers
 from forks import forked
+from proxy import HOLD_REPLY, Proxy
 from redis.sentinel import Sentinel
+from virtual_time import VirtualTime, VirtualTimeManagedConnection
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis.connection import primary as primary_module
 from repoze.what.plugins.redis.connection.database import WATCH_EVERY, Database
 from repoze.what.plugins.redis.connection.failures import Task
 
 OFTEN = 0.05
 SELDOM = 3600
-# In seconds: what a loaded machine may add. Sentinel makes a primary a replica after eight or more.
-SLACK = 4
+# In seconds: what comes at all comes sooner.
+LONG = 60
 PASSWORD = "s3ntinel-p4ssword"
 SCRIPT = """
 import sys
@@ -68,7 +71,14 @@ def manager_of(*sentinels, **settings):
 
 @pytest.fixture
 def client(sentinel):
-    return manager_of(sentinel, socket_timeout=2).master_for("staff", socket_timeout=1)
+    return manager_of(sentinel, socket_timeout=LONG).master_for("staff", socket_timeout=LONG)
+
+
+@pytest.fixture
+def proxied(primary, sentinel):
+    """A proxy before the Sentinel, and a client that knows of it."""
+    with Proxy(sentinel.port) as proxy:
+        yield proxy, manager_of(proxy).master_for("staff", socket_timeout=LONG)
 
 
 def ask(database):
@@ -110,6 +120,46 @@ def test_confirmation(primary, client, others):
     assert len(watches() - others) == 1
 
 
+@pytest.fixture
+def pause(others, monkeypatch):
+    """Has another function than `time.sleep` called between two rounds of the watch of a test."""
+
+    def replace(pause):
+        def pause_ours(seconds):
+            (time.sleep if threading.current_thread() in others else pause)(seconds)
+
+        monkeypatch.setattr(primary_module, "sleep", pause_ours)
+
+    return replace
+
+
+class Sleep:
+    """What a watch sleeps in; *seconds* has for how long it would."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def acquire(self, timeout):
+        self._seconds.append(timeout)
+        assert self._lock.acquire(timeout=LONG)
+
+    def release(self):
+        self._lock.release()
+
+
+def test_sentinels_are_asked_every_second(client, pause):
+    seconds = []
+    pause(seconds.append)
+    database = Database(client, 1)
+    database._opened.watch._sleep = Sleep(seconds)
+    ask(database)
+    servers.wait_until(lambda: len(seconds) == 2)
+    assert sum(seconds) == WATCH_EVERY == 1
+    database.close()
+
+
 def test_only_where_sentinel_knows_the_primary(sentinel, server, others):
     for client in (server.client(), manager_of(sentinel).slave_for("staff")):
         database = Database(client, 1, watch_every=OFTEN)
@@ -134,55 +184,85 @@ def test_threads_start_one_watch(client, others):
 
 
 class TestFailover:
-    def test_primary_that_is_relieved(self, executable):
-        """Who leads the failover says so last, for as long as a replica has yet to follow."""
-        first, second, third = [
+    @pytest.fixture
+    def trio(self, executable):
+        """A primary and two replicas, of which the first is to be its successor."""
+        trio = [
             servers.RedisServer(
                 *(executable, "--replica-priority", priority, "--repl-diskless-sync-delay", "0")
             )
             for priority in ("100", "1", "100")
         ]
-        for replica in (second, third):
-            replica.client().replicaof(servers.HOST, first.port)
-        sentinels = [
-            servers.sentinel(
-                executable, first, "down-after-milliseconds 60000", "failover-timeout 60000"
-            )
-            for _ in range(2)
-        ]
+        for replica in trio[1:]:
+            replica.client().replicaof(servers.HOST, trio[0].port)
+        yield trio
+        trio[2].thaw()
+        for each in trio:
+            each.stop()
 
-        def states():
-            return [each.client().sentinel_master("staff") for each in sentinels]
-
-        try:
-            client = manager_of(*sentinels, socket_timeout=1).master_for("staff")
-            adapter = RedisPermissionAdapter(client, namespace="tests")
-            servers.wait_until(
-                lambda: all(
-                    (state["num-slaves"], state["num-other-sentinels"]) == (2, 1)
-                    for state in states()
-                )
+    @pytest.fixture
+    def sentinels(self, executable, trio, request):
+        """So many of them, which know each other and all servers."""
+        options = "down-after-milliseconds 60000", "failover-timeout 60000"
+        sentinels = [servers.sentinel(executable, trio[0], *options) for _ in range(request.param)]
+        servers.wait_until(
+            lambda: all(
+                (state["num-slaves"], state["num-other-sentinels"]) == (2, request.param - 1)
+                for state in map(self.state, sentinels)
             )
-            adapter.create_section("edit")
-            adapter.include_item("edit", "staff")
-            current = RedisPermissionAdapter(second.client(), namespace="tests")
-            servers.wait_until(lambda: current.find_sections("staff") == {"edit"})
-            assert adapter.find_sections("staff") == {"edit"}
+        )
+        yield sentinels
+        for each in sentinels:
+            each.stop()
+
+    def state(self, sentinel):
+        return sentinel.client().sentinel_master("staff")
+
+    @pytest.mark.parametrize("sentinels", [2], indirect=True)
+    def test_primary_that_is_relieved(self, trio, sentinels):
+        """Who leads the failover says so last, for as long as a replica has yet to follow."""
+        first, second, third = trio
+        client = manager_of(*sentinels, socket_timeout=LONG).master_for("staff")
+        adapter = RedisPermissionAdapter(client, namespace="tests")
+        adapter.create_section("edit")
+        adapter.include_item("edit", "staff")
+        current = RedisPermissionAdapter(second.client(), namespace="tests")
+        servers.wait_until(lambda: current.find_sections("staff") == {"edit"})
+        assert adapter.find_sections("staff") == {"edit"}
+        third.freeze()
+        sentinels[0].client().execute_command("SENTINEL", "FAILOVER", "staff")
+        servers.wait_until(lambda: self.state(sentinels[1])["port"] == second.port)
+        # Who asks it in order is sent to the old primary, which still is one.
+        assert self.state(sentinels[0])["port"] == first.port
+        current.exclude_item("edit", "staff")
+        assert wait_for_answer(adapter._database).address == (servers.HOST, second.port)
+        assert adapter.find_sections("staff") == set()
+        assert self.state(sentinels[0])["port"] == first.port
+        assert first.client().info("replication")["role"] == "master"
+        adapter.create_section("new")
+        assert current.get_all_sections() == {"edit": set(), "new": set()}
+
+    @pytest.mark.parametrize("sentinels", [1], indirect=True)
+    def test_primary_that_only_who_leads_knows(self, trio, sentinels):
+        """It names the old one to us, and the new one to others: that confirms nothing."""
+        first, second, third = trio
+        [sentinel] = sentinels
+        with Proxy(sentinel.port) as proxy:
+            database = Database(manager_of(proxy).master_for("staff"), 1, watch_every=OFTEN)
+            ask(database)
+            assert wait_for_answer(database).address == (servers.HOST, first.port)
             third.freeze()
-            sentinels[0].client().execute_command("SENTINEL", "FAILOVER", "staff")
-            servers.wait_until(lambda: states()[1]["port"] == second.port)
-            # Who asks it in order is sent to the old primary, which still is one.
-            assert states()[0]["port"] == first.port
-            current.exclude_item("edit", "staff")
-            servers.wait_until(lambda: adapter.find_sections("staff") == set(), WATCH_EVERY + SLACK)
-            assert states()[0]["port"] == first.port
-            assert first.client().info("replication")["role"] == "master"
-            adapter.create_section("new")
-            assert current.get_all_sections() == {"edit": set(), "new": set()}
-        finally:
+            sentinel.client().execute_command("SENTINEL", "FAILOVER", "staff")
+            named = sentinel.client().sentinel_get_master_addr_by_name
+            servers.wait_until(lambda: named("staff")[1] == second.port)
+            since, asked = time.monotonic(), proxy.round_trips
+            # Each time it is asked twice. One of them may have been under way.
+            servers.wait_until(lambda: proxy.round_trips >= asked + 6)
+            assert self.state(sentinel)["port"] == first.port
+            assert database.confirmation.at < since
             third.thaw()
-            for each in (*sentinels, first, second, third):
-                each.stop()
+            assert wait_for_answer(database).address == (servers.HOST, second.port)
+            database.close()
 
     @pytest.mark.parametrize("first", [0, 1])
     def test_sentinel_that_has_missed_one(self, executable, primary, first):
@@ -208,25 +288,19 @@ class TestFailover:
 
 
 class TestNothingFromSentinel:
-    def test_lookups_do_not_wait(self, primary, sentinel, client):
+    def test_lookups_do_not_wait(self, proxied):
+        proxy, client = proxied
         adapter = RedisPermissionAdapter(client, namespace="tests")
         adapter.create_section("edit")
         adapter.include_item("edit", "staff")
-        sentinel.freeze()
-        end, longest, number = time.monotonic() + 2.5, 0, 0
-        while time.monotonic() < end:
-            asked = time.monotonic()
+        proxy.arm(HOLD_REPLY)
+        proxy.wait_until_held()
+        before = adapter._database.confirmation
+        for _ in range(100):
             assert adapter.find_sections("staff") == {"edit"}
-            longest = max(longest, time.monotonic() - asked)
-            number += 1
-            time.sleep(0.001)
-        # Nothing was confirmed meanwhile.
-        at = adapter._database.confirmation.at
-        assert at < end - 2
-        assert longest < 1
-        assert number > 100
-        sentinel.thaw()
-        assert wait_for_answer(adapter._database).at > at
+        assert adapter._database.confirmation == before
+        proxy.release()
+        assert wait_for_answer(adapter._database).at > before.at
 
     def test_it_goes_on_asking(self, primary, sentinel, caplog):
         caplog.set_level(logging.DEBUG)
@@ -286,25 +360,47 @@ class TestHurry:
         assert database.ask(Task("ping"), lose) == b"PONG"
         servers.wait_until(lambda: database.confirmation.at > lost[0])
 
-    def test_many_in_a_row(self, primary, client):
+    def test_many_in_a_row(self, client, pause):
         """Sentinels are not asked for each."""
-        database = Database(client, 1, watch_every=SELDOM)
-        ask(database)
-        wait_for_first_answer(database)
-        watch = database._opened.watch
-        confirmed = []
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            watch.hurry()
-            if watch.confirmation not in confirmed:
-                confirmed.append(watch.confirmation)
-        assert 2 <= len(confirmed) <= 11
+        pauses, sleeps = [], []
+        goes_on = threading.Semaphore(0)
 
-    def test_time_out(self, primary, client):
+        def pause_until_told(seconds):
+            pauses.append(seconds)
+            assert goes_on.acquire(timeout=LONG)
+
+        pause(pause_until_told)
+        database = Database(client, 1, watch_every=SELDOM)
+        watch = database._opened.watch
+        watch._sleep = Sleep(sleeps)
+        ask(database)
+        for number in (1, 2, 3):
+            servers.wait_until(lambda number=number: len(pauses) == number)
+            confirmed = watch.confirmation
+            for _ in range(100):
+                watch.hurry()
+            assert watch.confirmation is confirmed
+            goes_on.release()
+        # Those of a pause want no more than one round.
+        goes_on.release()
+        servers.wait_until(lambda: len(sleeps) == 4)
+        assert pauses == [0.1] * 4
+        database.close()
+        goes_on.release()
+
+    def test_time_out(self, primary, sentinel):
+        passed = VirtualTime(lambda _: False)
+        client = manager_of(sentinel).master_for(
+            "staff",
+            connection_class=VirtualTimeManagedConnection,
+            virtual_time=passed,
+            socket_timeout=LONG,
+        )
         database = Database(client, 1, watch_every=SELDOM)
         ask(database)
         wait_for_first_answer(database)
         primary.freeze()
+        passed.is_late = lambda _: True
         frozen = time.monotonic()
         with pytest.raises(SourceUnavailable, match="did not answer in time"):
             ask(database)
@@ -340,12 +436,16 @@ class TestEnd:
         database.close()
         self.check_end(primary, sentinel, others)
 
-    def test_closing_while_sentinel_is_asked(self, primary, sentinel, others, database):
-        sentinel.freeze()
-        time.sleep(2 * OFTEN)
-        closed = time.monotonic()
+    def test_closing_while_sentinel_is_asked(self, proxied, others):
+        proxy, client = proxied
+        database = Database(client, 1, watch_every=OFTEN)
+        ask(database)
+        proxy.arm(HOLD_REPLY)
+        proxy.wait_until_held()
         database.close()
-        assert time.monotonic() - closed < 1
+        # It waits for the answer, and nobody waits for it.
+        assert watches() - others
+        proxy.release()
         servers.wait_until(lambda: not watches() - others)
 
     @pytest.mark.parametrize("interval", [OFTEN, SELDOM])
@@ -370,7 +470,7 @@ class TestEnd:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LONG,
         )
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "set()\n", "")
 
@@ -404,14 +504,14 @@ class TestFork:
             def __init__(self, **settings):
                 super().__init__(**settings)
                 making.set()
-                made.wait(60)
+                made.wait(LONG)
 
         manager = manager_of(sentinel)
         manager.sentinels[0].connection_pool.connection_class = SlowConnection
         database = Database(manager.master_for("staff"), 1, watch_every=OFTEN)
         asking = threading.Thread(target=ask, args=(database,))
         asking.start()
-        assert making.wait(10)
+        assert making.wait(LONG)
 
         def in_child():
             made.set()
@@ -423,7 +523,7 @@ class TestFork:
                 pass
         finally:
             made.set()
-            asking.join(10)
+            asking.join(LONG)
 
     def test_closing_what_another_process_opened(self, primary, sentinel, client, monkeypatch):
         database = Database(client, 1, watch_every=OFTEN)

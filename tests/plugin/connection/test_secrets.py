@@ -74,14 +74,14 @@ def listening(caplog):
 @contextmanager
 def guarded(executable, *rules):
     """A server with a user who may do nothing but what *rules* say."""
-    server = servers.RedisServer(executable)
+    server = servers.running(executable)
+    client = server.client()
+    client.flushall()
+    client.execute_command(*("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", "~*", *rules))
     try:
-        server.client().execute_command(
-            *("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", "~*", *rules)
-        )
         yield server
     finally:
-        server.stop()
+        client.execute_command("ACL", "DELUSER", USER)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def wrong_password_in_hello(executable, folder):
 def wrong_password_in_a_url(executable, folder):
     with guarded(executable) as server:
         yield redis.Redis.from_url(
-            f"redis://{USER}:{WRONG_PASSWORD}@{servers.HOST}:{server.port}/0?socket_timeout=5"
+            f"redis://{USER}:{WRONG_PASSWORD}@{servers.HOST}:{server.port}/0?socket_timeout=60"
         )
 
 
@@ -133,7 +133,7 @@ def socket_gone(executable, folder):
 
 
 @contextmanager
-def failing(executable, *faults, seconds=30):
+def failing(executable, *faults, seconds=60):
     with guarded(executable, "+@all") as server, Proxy(server.port) as proxy:
         proxy.arm(*faults)
         yield redis.Redis(
@@ -150,7 +150,7 @@ def connection_lost(executable, folder):
 
 
 def late_reply(executable, folder):
-    return failing(executable, *[HOLD_REPLY] * 20, seconds=0.3)
+    return failing(executable, *[HOLD_REPLY] * 20, seconds=0.05)
 
 
 def garbled_reply(executable, folder):

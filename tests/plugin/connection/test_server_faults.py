@@ -1,20 +1,24 @@
 """Every operation, while its server is stopped, killed, paused or started again."""
 
-import threading
-import time
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import pytest
 import redis
 import servers
-from judge import OPERATIONS, Judge, ask, patiently
+from covering import covering_array
+from judge import OPERATIONS, Judge, ask
 from operations import BEFORE, WRITES
+from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
 
-SHORT, LONG = 0.25, 30
-PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
+# In seconds: what comes at all comes sooner.
+LONG = 60
+# The system has what was written, and keeps it whatever becomes of the server.
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "no")
 # One of each kind, for a run that is not thorough.
 FEW = ["find_sections", "rename_item", "repair"]
 
@@ -37,12 +41,27 @@ def names(thorough):
     return list(OPERATIONS) if thorough else FEW
 
 
-def adapter_of(server, options, seconds=LONG):
-    """An adapter that is connected, and that the server knows by its name."""
-    adapter = RedisPermissionAdapter(
-        server.client(socket_timeout=seconds, client_name="adapter"), **options
+@pytest.fixture
+def time():
+    """The time of every adapter here. Nothing is late at first."""
+    return VirtualTime(lambda _: False)
+
+
+def adapter_of(server, options, time):
+    """An adapter that the server knows by its name."""
+    pool = redis.ConnectionPool(
+        connection_class=VirtualTimeConnection,
+        virtual_time=time,
+        host=servers.HOST,
+        port=server.port,
+        socket_timeout=LONG,
+        client_name="adapter",
     )
-    patiently(adapter._section_exists, "nobody")
+    return RedisPermissionAdapter(redis.Redis(connection_pool=pool), **options)
+
+
+def connected(adapter):
+    assert not adapter._section_exists("nobody")
     return adapter
 
 
@@ -50,6 +69,12 @@ def wait_until_left(server):
     """Return when *server* has done what adapters that are no longer connected had sent."""
     client = server.client()
     servers.wait_until(lambda: all(other["name"] != "adapter" for other in client.client_list()))
+
+
+def resume(server):
+    server.resume()
+    # It is there before it has read what it has kept.
+    servers.wait_until(lambda: not server.client().info("persistence")["loading"])
 
 
 def halt(server):
@@ -60,10 +85,18 @@ def kill(server):
     server.kill()
 
 
+@cache
+def few():
+    """The cases of a run that is not thorough: whether the server is persistent comes first."""
+    return covering_array([True, False], ["plain", "indexed"], [halt, kill], OPERATIONS)
+
+
 @pytest.mark.parametrize("stop", [halt, kill])
-def test_server_that_is_down_and_comes_back(own_server, judge, options, stop):
-    asking = {name: adapter_of(own_server, options) for name in OPERATIONS}
-    silent = {name: adapter_of(own_server, options) for name in OPERATIONS}
+def test_server_that_is_down_and_comes_back(own_server, judge, options, time, *, stop, thorough):
+    case = own_server.is_persistent, "indexed" if options else "plain", stop
+    names = [name for name in OPERATIONS if thorough or (*case, name) in few()]
+    asking = {name: connected(adapter_of(own_server, options, time)) for name in names}
+    silent = {name: connected(adapter_of(own_server, options, time)) for name in names}
     judge.prepare("find_sections")
     stop(own_server)
     for name, adapter in asking.items():
@@ -72,7 +105,7 @@ def test_server_that_is_down_and_comes_back(own_server, judge, options, stop):
         assert isinstance(error.__cause__, redis.ConnectionError)
         assert "cannot be reached" in str(error)
         assert ("Nothing was written" in str(error)) == (name in WRITES)
-    own_server.resume()
+    resume(own_server)
     judge.check_state(BEFORE if own_server.is_persistent else {})
     for adapters in (asking, silent):
         for name, adapter in adapters.items():
@@ -81,65 +114,63 @@ def test_server_that_is_down_and_comes_back(own_server, judge, options, stop):
             assert judge.outcome(name, *ask(name, adapter)) == "answered"
 
 
-def test_server_that_is_paused(server, options, names):
+def ask_while_paused(server, name, adapter, time):
+    server.freeze()
+    time.is_late = lambda _: True
+    try:
+        answer, error = ask(name, adapter)
+    finally:
+        server.thaw()
+        time.is_late = lambda _: False
+    assert isinstance(error, SourceUnavailable)
+    assert "did not answer in time" in str(error)
+    return answer, error
+
+
+def test_server_that_is_paused(server, options, names, time):
     """A write waits there until the server goes on: nobody knows, and then it is done."""
     judge = Judge(server, options)
     for name in names:
         judge.prepare(name)
-        adapter = adapter_of(server, options, SHORT)
-        server.freeze()
-        try:
-            answer, error = ask(name, adapter)
-        finally:
-            server.thaw()
-        assert isinstance(error, SourceUnavailable)
-        assert "did not answer in time" in str(error)
+        adapter = connected(adapter_of(server, options, time))
+        answer, error = ask_while_paused(server, name, adapter, time)
         wait_until_left(server)
         outcome = judge.outcome(name, answer, error)
         assert outcome == ("unknown: done" if name in WRITES else "unavailable")
-        adapter._database._pool.disconnect()
+        adapter.close()
 
 
-def test_server_that_is_paused_while_connecting(server, options, names):
+def test_server_that_is_paused_while_connecting(server, options, names, time):
     judge = Judge(server, options)
     for name in names:
         judge.prepare(name)
-        adapter = RedisPermissionAdapter(
-            server.client(socket_timeout=SHORT, client_name="adapter"), **options
-        )
-        server.freeze()
-        try:
-            answer, error = ask(name, adapter)
-        finally:
-            server.thaw()
-        assert isinstance(error, SourceUnavailable)
+        adapter = adapter_of(server, options, time)
+        answer, error = ask_while_paused(server, name, adapter, time)
         outcome = judge.outcome(name, answer, error)
         assert outcome == ("nothing written" if name in WRITES else "unavailable")
 
 
 def stop_and_thaw(server):
     """Stop a server that is paused: it hears of it when it goes on."""
-    stopping = threading.Thread(target=server.halt)
-    stopping.start()
-    time.sleep(0.05)
+    server._executor.process.send_signal(signal.SIGTERM)
     server.thaw()
-    stopping.join(60)
+    server.halt()
 
 
 @pytest.mark.parametrize("own_server", [PERSISTENT], indirect=True, ids=["append-only file"])
 @pytest.mark.parametrize("stop", [stop_and_thaw, kill])
-def test_server_that_goes_down_while_it_is_asked(own_server, judge, options, names, stop):
+def test_server_that_goes_down_while_it_is_asked(own_server, judge, options, time, *, names, stop):
     for name in names:
         judge.prepare(name)
-        adapter = adapter_of(own_server, options)
+        adapter = connected(adapter_of(own_server, options, time))
         own_server.freeze()
+        waits = time.waits
         with ThreadPoolExecutor() as threads:
             asking = threads.submit(ask, name, adapter)
-            # Enough, but on a busy machine, for the question to be waiting.
-            time.sleep(0.05)
+            servers.wait_until(lambda waits=waits: time.waits > waits)
             stop(own_server)
             answer, error = asking.result(60)
-        own_server.resume()
+        resume(own_server)
         judge.outcome(name, answer, error)
         judge.has_scripts = False
         assert adapter.find_sections("nobody") == set()

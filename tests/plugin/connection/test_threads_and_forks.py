@@ -13,6 +13,7 @@ import redis
 import servers
 from forks import LONGEST_LIFE, forked
 from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -69,17 +70,16 @@ def number_of_clients(server):
 )
 def test_threads_and_children(server, options, source, thorough):
     """As where a server of applications loads them first and then forks its workers."""
-    adapter = RedisGroupAdapter(server.client(socket_timeout=30), **options)
+    adapter = RedisGroupAdapter(server.client(socket_timeout=60), **options)
     is_over = threading.Event()
+    asked = [0] * THREADS
 
-    def keep_asking():
-        asked = 0
+    def keep_asking(thread):
         while not is_over.is_set():
             ask(adapter)
-            asked += 1
+            asked[thread] += 1
             # Memory answers at once, so that these threads would leave no time for the children.
             time.sleep(0.001)
-        return asked
 
     def in_child(ports_before):
         with ThreadPoolExecutor(4) as threads:
@@ -88,17 +88,18 @@ def test_threads_and_children(server, options, source, thorough):
         assert not ports(adapter) & ports_before
 
     with ThreadPoolExecutor(THREADS) as threads:
-        asking = [threads.submit(keep_asking) for _ in range(THREADS)]
+        asking = [threads.submit(keep_asking, thread) for thread in range(THREADS)]
         try:
+            servers.wait_until(lambda: all(asked))
             for _ in range(50 if thorough else 1):
                 with ExitStack() as children:
                     for _ in range(CHILDREN):
-                        time.sleep(0.01)
                         before = ports(source) | ports(adapter)
                         children.enter_context(forked(lambda before=before: in_child(before)))
         finally:
             is_over.set()
-        assert all(each.result(30) for each in asking)
+        for each in asking:
+            each.result()
     ask(adapter, 10)
 
 
@@ -118,7 +119,7 @@ def test_fork_while_a_connection_is_being_made(server, options, source):
     adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
     asking = threading.Thread(target=ask, args=(adapter,))
     asking.start()
-    assert making.wait(10)
+    assert making.wait(60)
 
     def in_child():
         made.set()
@@ -129,7 +130,7 @@ def test_fork_while_a_connection_is_being_made(server, options, source):
             pass
     finally:
         made.set()
-        asking.join(10)
+        asking.join(60)
 
 
 def test_another_process_has_another_pool(server, options, source, monkeypatch):
@@ -157,8 +158,14 @@ def test_faults_leak_nothing(server, options, source, pool_class, thorough):
     clients_before = number_of_clients(server)
     descriptors_before = len(list(DESCRIPTORS.iterdir()))
     with Proxy(server.port) as proxy:
+        virtual_time = VirtualTime(proxy.holds)
         pool = pool_class(
-            host=servers.HOST, port=proxy.port, max_connections=CONNECTIONS, socket_timeout=1
+            connection_class=VirtualTimeConnection,
+            virtual_time=virtual_time,
+            host=servers.HOST,
+            port=proxy.port,
+            max_connections=CONNECTIONS,
+            socket_timeout=60,
         )
         adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
         number = 10_000 if thorough else 150
@@ -186,19 +193,16 @@ def test_faults_leak_nothing(server, options, source, pool_class, thorough):
             list(threads.map(meet_faults, range(CONNECTIONS)))
         assert all(outcomes.values())
         # Every place in the pool is free.
+        virtual_time.is_late = lambda _: False
         proxy.arm(*[HOLD_REPLY] * CONNECTIONS)
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             asking = [threads.submit(ask, adapter) for _ in range(CONNECTIONS)]
-            while proxy.is_armed:
-                time.sleep(0.01)
+            servers.wait_until(lambda: not proxy.is_armed)
             proxy.release()
             for each in asking:
                 each.result()
-        deadline = time.monotonic() + 10
-        while (connected := number_of_clients(server)) > clients_before + CONNECTIONS:
-            # The server has yet to notice that some are closed.
-            assert time.monotonic() < deadline, connected
-            time.sleep(0.01)
+        # It has yet to notice that some are closed.
+        servers.wait_until(lambda: number_of_clients(server) <= clients_before + CONNECTIONS)
         proxy.settle()
     assert len(list(DESCRIPTORS.iterdir())) <= descriptors_before + CONNECTIONS
     assert source.check() == []

@@ -1,6 +1,6 @@
 """Replicas: lookups that are asked of one, and writes that have to be confirmed by some."""
 
-import time
+from contextlib import suppress
 
 import fakeredis
 import pytest
@@ -8,6 +8,7 @@ import redis
 import servers
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
 from proxy import CUT_REPLY, Action, Fault, Point, Proxy
+from servers import wait_until
 
 from repoze.what.adapters import ItemPresentError, NonExistingSectionError, SourceUnavailable
 from repoze.what.plugins.redis import (
@@ -16,13 +17,7 @@ from repoze.what.plugins.redis import (
     TooFewReplicas,
     copy_sections,
 )
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from repoze.what.plugins.redis.layouts import replication
 
 
 def catch_up(primary, replica):
@@ -68,6 +63,18 @@ def cut_off(primary, replica):
     client.config_set("replica-read-only", "yes")
     client.replicaof("127.0.0.1", primary.port)
     catch_up(primary, replica)
+
+
+@pytest.fixture
+def patiently(monkeypatch):
+    """Wait for a confirmation that is to come, however slow the machine is."""
+    monkeypatch.setattr(replication, "_SECONDS", 60)
+
+
+@pytest.fixture
+def briefly(monkeypatch):
+    """Do not wait for a confirmation that cannot come."""
+    monkeypatch.setattr(replication, "_SECONDS", 0.01)
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
@@ -116,14 +123,11 @@ def test_replica_that_is_told_to_answers_nothing_while_it_is_cut_off(
 
 
 def test_silence_of_the_primary_is_not_taken_for_its_consent(executable):
-    """The settings of the manual, with a shorter time-out."""
-    primary = servers.RedisServer(
-        executable, "--repl-ping-replica-period", "1", "--repl-diskless-sync-delay", "0"
-    )
+    """The settings of the manual, with a time-out that is shorter from when it is silent."""
+    primary = servers.RedisServer(executable, "--repl-diskless-sync-delay", "0")
     replica = servers.RedisServer(
         executable,
-        *("--replicaof", servers.HOST, str(primary.port)),
-        *("--replica-serve-stale-data", "no", "--repl-timeout", "2"),
+        *("--replicaof", servers.HOST, str(primary.port), "--replica-serve-stale-data", "no"),
     )
     try:
         fill(primary.client())
@@ -131,6 +135,7 @@ def test_silence_of_the_primary_is_not_taken_for_its_consent(executable):
         adapter = RedisPermissionAdapter(primary.client(), read_from=replica.client())
         assert adapter.find_sections("staff") == {"edit"}
         primary.freeze()
+        replica.client().config_set("repl-timeout", 1)
         wait_until(lambda: replica.client().info("replication")["master_link_status"] == "down")
         with pytest.raises(SourceUnavailable, match="lost its primary"):
             adapter.find_sections("staff")
@@ -191,6 +196,7 @@ def test_only_a_client_can_be_read_from():
         RedisPermissionAdapter(redis.Redis(), read_from="redis://replica.example.com")
 
 
+@pytest.mark.usefixtures("patiently")
 @pytest.mark.parametrize("name", WRITES)
 def test_write_is_confirmed(primary, replica, options, name):
     adapter = RedisPermissionAdapter(primary.client(), wait_replicas=1, **options)
@@ -199,14 +205,27 @@ def test_write_is_confirmed(primary, replica, options, name):
     assert there.get_all_sections() == AFTER[name]
 
 
+@pytest.mark.usefixtures("briefly", "cut_off")
 @pytest.mark.parametrize("name", WRITES)
-def test_write_that_too_few_confirm_takes_effect(primary, cut_off, options, name):
-    client = primary.client(socket_timeout=1)
-    adapter = RedisPermissionAdapter(client, wait_replicas=1, **options)
-    with pytest.raises(TooFewReplicas, match=rf"^{name[:7]}.*took effect .* 0 .* within 0.5 s"):
+def test_write_that_too_few_confirm_takes_effect(primary, options, name):
+    adapter = RedisPermissionAdapter(primary.client(), wait_replicas=1, **options)
+    with pytest.raises(TooFewReplicas, match=rf"^{name[:7]}.*took effect .* 0 .* within 0.01 s"):
         WRITES[name](adapter)
     assert adapter.get_all_sections() == AFTER[name]
     assert adapter.check() == []
+
+
+@pytest.mark.parametrize(
+    ("socket_timeout", "milliseconds"), [(None, "1000"), (30, "1000"), (1.9, "950")]
+)
+def test_how_long_a_confirmation_is_waited_for(primary, socket_timeout, milliseconds):
+    client = primary.client(socket_timeout=socket_timeout)
+    with primary.client().monitor() as monitor:
+        with suppress(TooFewReplicas):
+            RedisPermissionAdapter(client, wait_replicas=1).create_section("new")
+        asked = (message["command"] for message in monitor.listen())
+        wait = next(command for command in asked if command.startswith("WAIT"))
+    assert wait == f"WAIT 1 {milliseconds}"
 
 
 def test_write_that_is_refused_is_not_waited_for(primary, cut_off, options):
@@ -215,7 +234,8 @@ def test_write_that_is_refused_is_not_waited_for(primary, cut_off, options):
         adapter.include_item("edit", "staff")
 
 
-def test_repair_is_confirmed(primary, cut_off):
+@pytest.mark.usefixtures("briefly", "cut_off")
+def test_repair_is_confirmed(primary):
     client = primary.client()
     client.delete("{tests}:permissions:item:staff")
     fill(client, namespace="tests", db=0)
@@ -237,10 +257,10 @@ def test_server_that_does_not_say_who_has_confirmed():
 
 
 @pytest.fixture
-def proxied(primary, options):
+def proxied(primary, patiently, options):
     """A proxy in front of the primary, and an adapter with a connection and its scripts."""
     with Proxy(primary.port) as proxy:
-        client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=5)
+        client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
         adapter = RedisPermissionAdapter(client, wait_replicas=1, **options)
         load_scripts(adapter)
         restore(adapter)
@@ -266,7 +286,7 @@ def test_write_that_was_sent_again_is_confirmed(proxied, primary, replica, optio
 
 
 @pytest.mark.parametrize("options", [{"namespace": "tests"}], ids=["indexed"])
-def test_write_that_was_sent_again_is_waited_for(proxied, cut_off):
+def test_write_that_was_sent_again_is_waited_for(proxied, cut_off, briefly):
     proxy, adapter = proxied
     proxy.arm(CUT_REPLY)
     with proxy.counted(3), pytest.raises(TooFewReplicas):

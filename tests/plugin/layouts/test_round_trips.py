@@ -45,10 +45,11 @@ def test_a_script_is_loaded_once(proxy, proxied_client, server):
         adapter.find_sections("staff")
 
 
-def test_all_sections_are_read_in_pages(proxy, proxied_client, options):
-    adapter = RedisPermissionAdapter(proxied_client, **options)
+def test_all_sections_are_read_in_pages(proxy, proxied_client, server, options):
+    source = RedisPermissionAdapter(server.client(), **options)
     for number in range(1000):
-        adapter.create_section(f"permission {number}")
+        source.create_section(f"permission {number}")
+    adapter = RedisPermissionAdapter(proxied_client, **options)
     adapter.get_all_sections()
     before = proxy.round_trips
     assert len(adapter.get_all_sections()) == 1000
@@ -56,14 +57,16 @@ def test_all_sections_are_read_in_pages(proxy, proxied_client, options):
 
 
 @pytest.mark.parametrize("number_of_groups", [1, 10, 1000])
-def test_a_request_is_two_round_trips(proxy, proxied_client, options, number_of_groups):
-    groups = RedisGroupAdapter(proxied_client, **options)
-    permissions = RedisPermissionAdapter(proxied_client, **options)
+def test_a_request_is_two_round_trips(proxy, proxied_client, server, options, number_of_groups):
+    groups = RedisGroupAdapter(server.client(), **options)
+    permissions = RedisPermissionAdapter(server.client(), **options)
     for number in range(number_of_groups):
         groups.create_section(f"group {number}")
         groups.include_item(f"group {number}", "rms")
     permissions.create_section("edit")
     permissions.include_item("edit", "group 0")
+    groups = RedisGroupAdapter(proxied_client, **options)
+    permissions = RedisPermissionAdapter(proxied_client, **options)
     metadata = AuthorizationMetadata({"redis": groups}, {"redis": permissions})
     environ, identity = {}, {"repoze.who.userid": "rms"}
     metadata.add_metadata(environ, identity)

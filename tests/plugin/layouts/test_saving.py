@@ -2,20 +2,26 @@
 
 import logging
 import multiprocessing
+import signal
 import threading
-import time
+from contextlib import suppress
 
+import psutil
 import pytest
 import redis
 import servers
+from forks import fork_server
 from operations import AFTER, BEFORE, LOOKUPS, WRITES, fill
+from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from servers import wait_until
 
 from repoze.what.adapters import ItemPresentError
 from repoze.what.plugins.redis import RedisPermissionAdapter, TooFewReplicas
-from repoze.what.plugins.redis.layouts import saving
+from repoze.what.plugins.redis.layouts import replication, saving
 
 LOGGER = "repoze.what.plugins.redis"
 COMMANDS = {"background": "bgsave", "sync": "save"}
+A_MINUTE = 60_000_000
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,6 @@ def own_server(started, options):
     client = started.client()
     wait_until_saved(started)
     client.config_set("rdb-key-save-delay", 0)
-    client.config_set("appendonly", "no")
     client.flushall()
     fill(client, **options)
     client.config_resetstat()
@@ -49,13 +54,6 @@ def calls(server, save):
     return statistics["calls"] if statistics else 0
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def wait_until_saved(server):
     client = server.client()
     wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
@@ -67,22 +65,43 @@ def crash(server):
     server.resume()
 
 
+class Child:
+    """The child of a server that writes a file, and would for a minute for each key."""
+
+    def __init__(self, client, begin):
+        client.config_set("rdb-key-save-delay", A_MINUTE)
+        begin()
+        client.config_set("rdb-key-save-delay", 0)
+        [self._process] = psutil.Process(client.info("server")["process_id"]).children()
+
+    def stop(self):
+        """Have it go as the server does, which then takes it for no failure."""
+        with suppress(psutil.NoSuchProcess):
+            self._process.send_signal(signal.SIGUSR1)
+
+
 @pytest.fixture
-def slow_snapshot(own_server):
-    """A snapshot that has begun, and takes a second or so."""
+def snapshot(own_server):
+    """A snapshot that has begun, and does not end before it is stopped."""
     client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(120)})
-    client.config_set("rdb-key-save-delay", 10_000)
-    client.bgsave()
-    client.config_set("rdb-key-save-delay", 0)
-    assert client.info("persistence")["rdb_bgsave_in_progress"]
+    child = Child(client, client.bgsave)
+    yield child
+    child.stop()
+
+
+def is_being_saved(server):
+    return bool(server.client().info("persistence")["rdb_bgsave_in_progress"])
 
 
 @pytest.fixture(autouse=True)
 def threads_at_rest():
     """Let no thread of a test save during the next."""
     yield
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name == saving.__name__])
+    wait_until(lambda: not saving_threads())
+
+
+def saving_threads():
+    return [thread for thread in threading.enumerate() if thread.name == saving.__name__]
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -138,8 +157,9 @@ def test_repair_is_saved(own_server):
     assert adapter.check() == []
 
 
-def test_write_that_replicas_did_not_confirm_is_saved(own_server, options):
-    client = own_server.client(socket_timeout=2)
+def test_write_that_replicas_did_not_confirm_is_saved(own_server, options, monkeypatch):
+    monkeypatch.setattr(replication, "_SECONDS", 0.01)
+    client = own_server.client()
     adapter = RedisPermissionAdapter(client, save="sync", wait_replicas=1, **options)
     with pytest.raises(TooFewReplicas):
         adapter.delete_section("read")
@@ -147,12 +167,12 @@ def test_write_that_replicas_did_not_confirm_is_saved(own_server, options):
     assert adapter.get_section_names() == {"edit"}
 
 
-@pytest.mark.usefixtures("slow_snapshot")
-def test_write_that_a_snapshot_may_lack_is_in_the_next(own_server, options, save):
+def test_write_that_a_snapshot_may_lack_is_in_the_next(own_server, options, save, snapshot):
     adapter = RedisPermissionAdapter(own_server.client(), save=save, **options)
     for number in range(3):
         adapter.include_item("edit", f"item {number}")
-    assert own_server.client().info("persistence")["rdb_bgsave_in_progress"]
+    assert is_being_saved(own_server)
+    snapshot.stop()
     wait_until(lambda: own_server.client().info("persistence")["rdb_changes_since_last_save"] == 0)
     wait_until_saved(own_server)
     crash(own_server)
@@ -164,38 +184,45 @@ def write_in_another_process(port, options):
     RedisPermissionAdapter(client, save="background", **options).include_item("edit", "a")
 
 
-@pytest.mark.usefixtures("slow_snapshot")
-def test_process_does_not_end_before_its_writes_are_being_saved(own_server, options):
-    process = multiprocessing.get_context("spawn").Process(
+def test_process_does_not_end_before_its_writes_are_being_saved(own_server, options, snapshot):
+    process = fork_server().Process(
         target=write_in_another_process, args=(own_server.port, options)
     )
     process.start()
-    process.join(60)
+    adapter = RedisPermissionAdapter(own_server.client(), **options)
+    wait_until(lambda: "a" in adapter.get_section_items("edit"))
+    assert is_being_saved(own_server)
+    snapshot.stop()
+    process.join()
     assert process.exitcode == 0
     wait_until_saved(own_server)
     crash(own_server)
-    adapter = RedisPermissionAdapter(own_server.client(), **options)
     assert "a" in adapter.get_section_items("edit")
 
 
 # From Python 3.12 on, whoever forks while threads run is warned.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-@pytest.mark.usefixtures("slow_snapshot")
-def test_forked_process_sees_to_its_own_writes(own_server, options):
+def test_forked_process_sees_to_its_own_writes(own_server, options, snapshot):
     adapter = RedisPermissionAdapter(own_server.client(), save="background", **options)
     adapter.include_item("edit", "parent's")
-    child = multiprocessing.get_context("fork").Process(
-        target=adapter.include_item, args=("edit", "child's")
-    )
+
+    def write():
+        adapter.include_item("edit", "child's")
+        assert saving_threads()
+
+    child = multiprocessing.get_context("fork").Process(target=write)
     child.start()
-    child.join(60)
+    wait_until(lambda: "child's" in adapter.get_section_items("edit"))
+    assert is_being_saved(own_server)
+    snapshot.stop()
+    child.join()
     assert child.exitcode == 0
     wait_until_saved(own_server)
     crash(own_server)
     assert "child's" in adapter.get_section_items("edit")
 
 
-@pytest.mark.usefixtures("slow_snapshot")
+@pytest.mark.usefixtures("snapshot")
 def test_snapshot_that_takes_too_long_is_not_waited_for(
     own_server, options, save, monkeypatch, caplog
 ):
@@ -211,14 +238,11 @@ def test_snapshot_that_takes_too_long_is_not_waited_for(
 
 def test_snapshot_waits_for_an_append_only_file_that_is_rewritten(own_server, options, caplog):
     client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(200)})
-    client.config_set("rdb-key-save-delay", 10_000)
-    client.config_set("appendonly", "yes")
-    wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"])
-    client.config_set("rdb-key-save-delay", 0)
+    child = Child(client, client.bgrewriteaof)
     adapter = RedisPermissionAdapter(client, save="background", **options)
     adapter.delete_section("read")
-    assert calls(own_server, "background") == 1
+    assert client.info("persistence")["aof_rewrite_in_progress"]
+    child.stop()
     wait_until(lambda: client.info("persistence")["rdb_changes_since_last_save"] == 0)
     assert calls(own_server, "background") == 1
     assert not caplog.records
@@ -249,16 +273,28 @@ def test_write_stands_where_saving_is_not_permitted(own_server, options, save, c
     ]
 
 
+class ConnectionThatSavesFast(redis.Connection):
+    """It hardly waits for the reply to SAVE, and for others long enough for any machine."""
+
+    def send_command(self, *command, **options):
+        super().send_command(*command, **options)
+        if command == ("SAVE",):
+            self._sock.settimeout(0.01)
+
+
 def test_write_stands_where_saving_takes_too_long(own_server, options, caplog):
-    client = own_server.client()
-    client.mset({f"other {number}": "" for number in range(150)})
-    client.config_set("rdb-key-save-delay", 20_000)
-    adapter = RedisPermissionAdapter(own_server.client(socket_timeout=1), save="sync", **options)
-    adapter.delete_section("read")
+    with Proxy(own_server.port) as proxy:
+        pool = redis.ConnectionPool(
+            ConnectionThatSavesFast, host=servers.HOST, port=proxy.port, socket_timeout=60
+        )
+        client = redis.Redis(connection_pool=pool)
+        adapter = RedisPermissionAdapter(client, save="sync", **options)
+        adapter.get_section_names()
+        proxy.arm(Fault(Action.DELAY, Point.BEFORE_REPLY), HOLD_REPLY)
+        adapter.delete_section("read")
     [record] = caplog.records
     assert "did not answer in time" in record.getMessage()
-    wait_until(client.ping)
-    assert adapter.get_section_names() == {"edit"}
+    assert RedisPermissionAdapter(own_server.client(), **options).get_section_names() == {"edit"}
 
 
 @pytest.mark.parametrize(

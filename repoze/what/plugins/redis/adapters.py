@@ -44,7 +44,7 @@ class RedisAdapter(BaseSourceAdapter):
     """What the adapters of groups and of permissions have in common."""
 
     DB_NAME: ClassVar[int]
-    _KIND: ClassVar[str]
+    source_kind: ClassVar[str]
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -68,7 +68,7 @@ class RedisAdapter(BaseSourceAdapter):
         self._client = client
         self._raw_client: redis.Redis | None = None
         self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
-        keys = None if namespace is None else IndexKeys(namespace, self._KIND)
+        keys = None if namespace is None else IndexKeys(namespace, self.source_kind)
         part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
         self._lookups: Database | None = None
@@ -431,7 +431,7 @@ class RedisGroupAdapter(RedisAdapter):
     """
 
     DB_NAME = 1
-    _KIND = "groups"
+    source_kind = "groups"
 
     def _items(self, hints: Iterable[Any]) -> Collection[object]:
         return [self._user_id(hint) for hint in hints]
@@ -454,7 +454,7 @@ class RedisPermissionAdapter(RedisAdapter):
     """
 
     DB_NAME = 2
-    _KIND = "permissions"
+    source_kind = "permissions"
 
 
 def _number(name: str, value: object, least: int) -> int:

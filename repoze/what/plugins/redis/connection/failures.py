@@ -45,7 +45,10 @@ _ADVICE = {
     "MISCONF": "It cannot save to disk; see its log.",
     "MOVED": _BEING_MOVED,
     "NOAUTH": "Check the user name and the password of the client.",
-    "NOPERM": "Permit the command and the key to the client's user in the server's ACL.",
+    "NOPERM": (
+        "Permit the command and the key, and on Valkey the database, to the client's user in the "
+        "server's ACL."
+    ),
     "NOT HERE": _BEING_MOVED,
     "NOREPLICAS": "Too few of its replicas are connected for its min-replicas-to-write.",
     "OOM": "Raise its maxmemory, or free some memory.",
@@ -53,10 +56,11 @@ _ADVICE = {
     "TRYAGAIN": _BEING_MOVED,
     "WRONGTYPE": "Rename or remove that key; check() finds it.",
 }
-# What a script is told without a code word: of a key whose slot is being moved, and of a command
-# that the server's ACL does not permit, by Redis 7 and by 6.2.
+# What a script is told without a code word: of a key whose slot is being moved, and of what the
+# server's ACL does not permit, by Valkey and Redis 8, and by Redis 6.2 and 7.0. Their wording
+# differs but for these phrases.
 _PHRASES = {
-    "attempted to access a non local key": "NOT HERE",
+    "access a non local key": "NOT HERE",
     "ACL failure in script": "NOPERM",
     "executing the script can't ": "NOPERM",
 }
@@ -73,6 +77,7 @@ _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
 # Redis tells at length what HELLO can do, rather than that a password is missing.
 _WITHOUT_PASSWORD = ("Authentication required", "HELLO must be called")
 _NO_DATABASES = "SELECT is not allowed in cluster mode"
+# A node of a cluster of Valkey says this, too.
 _NO_SUCH_DATABASE = "DB index is out of range"
 
 
@@ -210,7 +215,8 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
         advice = _advice_on_connecting(error)
     else:
         unavailable = False
-        problem = f"{server} gave an answer that makes no sense: {error!r}."
+        # From redis-py 8 on, the `repr` of its errors has no text.
+        problem = f"{server} gave an answer that makes no sense: {type(error).__name__}: {error}."
         advice = "Is it a Redis server?"
     outcome = ""
     if task.is_write:
@@ -231,7 +237,10 @@ def _advice_on_refusal(error: Exception, server: object) -> tuple[bool, str]:
     if (word == "MOVED" and "Cluster" not in str(server)) or _NO_DATABASES in text:
         return False, "It is a node of a Redis Cluster: give the adapter a redis.RedisCluster."
     if _NO_SUCH_DATABASE in text:
-        return False, "Choose another db, or raise `databases` in the server's configuration."
+        return False, (
+            "Choose another db, or raise `databases` in the server's configuration. If it is a "
+            "node of a cluster, give the adapter a redis.RedisCluster."
+        )
     return word in _NOT_SERVING, _ADVICE.get(word or "", "")
 
 

@@ -4,7 +4,6 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import Any, NamedTuple
@@ -36,7 +35,9 @@ class PrimaryWatch:
 
     Each Sentinel is asked. The one that leads a failover is the last to name the new primary, when
     the replicas have been turned to it, and redis-py believes the first Sentinel that it reaches.
-    So the first in the list of the pool's Sentinels is made the one that knows best.
+    So the first in the list of the pool's Sentinels is made the one that knows best. Where that is
+    the one that leads, as it is until another has heard of it, nothing is confirmed: to some
+    questions it already answers with the new primary.
 
     Whatever goes wrong, it goes on asking. It ends by itself when *pool* is collected.
 
@@ -82,8 +83,7 @@ class PrimaryWatch:
             # Several that asked at once have started one each: nobody holds a lock meanwhile.
             return
         # Released to wake the thread. An event would not do: what is collected may be so while this
-        # very thread holds its lock. Nor would a queue: up to Python 3.10, one that is asked for
-        # something within no time may wait for ever.
+        # very thread holds its lock.
         self._sleep = pause = threading.Lock()
         pause.acquire()
         while not self._is_over:
@@ -97,10 +97,12 @@ class PrimaryWatch:
             return
         at = time.monotonic()
         try:
-            pool.sentinel_manager.sentinels = sorted(
-                self._sentinels, key=_knowledge_of(pool.service_name), reverse=True
-            )
-            self.confirmation = Confirmation(pool.get_master_address(), at)
+            knowledge = {each: _knowledge(each, pool.service_name) for each in self._sentinels}
+            sentinels = sorted(knowledge, key=knowledge.__getitem__, reverse=True)
+            pool.sentinel_manager.sentinels = sentinels
+            address = pool.get_master_address()
+            if knowledge[sentinels[0]].is_settled:
+                self.confirmation = Confirmation(address, at)
         except Exception as error:  # noqa: BLE001 - the next round may be answered
             # The text of the error may have a password in it.
             logger.debug(
@@ -110,16 +112,18 @@ class PrimaryWatch:
             )
 
 
-def _knowledge_of(service: str) -> Callable[[redis.Redis], tuple[int, bool]]:
-    """Return a key that tells how recent what a Sentinel knows of *service* is."""
+class _Knowledge(NamedTuple):
+    """How recent what a Sentinel knows of a service is; the greater knows better."""
 
-    def knowledge(sentinel: redis.Redis) -> tuple[int, bool]:
-        try:
-            services: Any = sentinel.sentinel_masters()
-            state = services[service]
-            # Each failover has a number. Who leads it has the number before the new address.
-            return state["config-epoch"], "failover_in_progress" not in state["flags"]
-        except Exception:  # noqa: BLE001 - whatever it is, others may know
-            return -1, False
+    epoch: int
+    is_settled: bool
 
-    return knowledge
+
+def _knowledge(sentinel: redis.Redis, service: str) -> _Knowledge:
+    try:
+        services: Any = sentinel.sentinel_masters()
+        state = services[service]
+        # Each failover has a number. Who leads it has the number before the new address.
+        return _Knowledge(state["config-epoch"], "failover_in_progress" not in state["flags"])
+    except Exception:  # noqa: BLE001 - whatever it is, others may know
+        return _Knowledge(-1, True)

