@@ -76,8 +76,8 @@ class TestPoolOfOne:
             check(adapter)
         check_connections(server, 1)
 
-    def test_closing(self, server, adapter):
-        for _ in points(adapter.close):
+    def test_closing(self, server, adapter, thorough):
+        for _ in points(adapter.close, 1 if thorough else 7):
             check(adapter)
         check_connections(server, 0)
 

@@ -86,7 +86,8 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
         )
     else:
         derived = ConnectionPool(**settings)
-    # In redis-py 5 it is one that who holds it would wait for, in a signal's handler, for ever.
+    # In redis-py 5 it is one that `close` would wait for for ever, in the handler of a signal that
+    # came while the same thread held it.
     derived._lock = threading.RLock()  # noqa: SLF001
     return _client_on(derived)
 
@@ -172,8 +173,8 @@ class _WhollyMade:
 
 
 def _wholly_made(connection_class: type) -> type:
-    name = {"__module__": connection_class.__module__}
-    return type(connection_class.__name__, (_WhollyMade, connection_class), name)
+    attributes = {"__module__": connection_class.__module__}
+    return type(connection_class.__name__, (_WhollyMade, connection_class), attributes)
 
 
 def connection_from(pool: ConnectionPool) -> redis.Connection:

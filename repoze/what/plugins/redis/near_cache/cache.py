@@ -324,6 +324,7 @@ class NearCache:
     def close(self) -> None:
         """Close the connection and forget everything; the next lookup connects anew."""
         state = self._state
-        self._distrust(state, "The adapter was closed.")
+        # One that is being made is not wanted any more.
         state.attempt = None
+        self._distrust(state, "The adapter was closed.")
         state.next_attempt = 0.0
