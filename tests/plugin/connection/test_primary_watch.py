@@ -9,6 +9,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -122,13 +124,19 @@ def test_confirmation(primary, client, others):
 
 @pytest.fixture
 def pause(others, monkeypatch):
-    """Has another function than `time.sleep` called between two rounds of the watch of a test."""
+    """Has the watch of a test call another function than `time.sleep` between two rounds.
 
-    def replace(pause):
+    And then sleep in a lock that notes for how long.
+    """
+
+    def replace(pause, sleeps):
         def pause_ours(seconds):
             (time.sleep if threading.current_thread() in others else pause)(seconds)
 
-        monkeypatch.setattr(primary_module, "sleep", pause_ours)
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause_ours)
+        monkeypatch.setattr(primary_module, "time", clock)
+        locks = SimpleNamespace(Thread=threading.Thread, Lock=partial(Sleep, sleeps))
+        monkeypatch.setattr(primary_module, "threading", locks)
 
     return replace
 
@@ -139,10 +147,10 @@ class Sleep:
     def __init__(self, seconds):
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._lock.acquire()
 
-    def acquire(self, timeout):
-        self._seconds.append(timeout)
+    def acquire(self, timeout=None):
+        if timeout is not None:
+            self._seconds.append(timeout)
         assert self._lock.acquire(timeout=LONG)
 
     def release(self):
@@ -151,9 +159,8 @@ class Sleep:
 
 def test_sentinels_are_asked_every_second(client, pause):
     seconds = []
-    pause(seconds.append)
+    pause(seconds.append, seconds)
     database = Database(client, 1)
-    database._opened.watch._sleep = Sleep(seconds)
     ask(database)
     servers.wait_until(lambda: len(seconds) == 2)
     assert sum(seconds) == WATCH_EVERY == 1
@@ -369,10 +376,9 @@ class TestHurry:
             pauses.append(seconds)
             assert goes_on.acquire(timeout=LONG)
 
-        pause(pause_until_told)
+        pause(pause_until_told, sleeps)
         database = Database(client, 1, watch_every=SELDOM)
         watch = database._opened.watch
-        watch._sleep = Sleep(sleeps)
         ask(database)
         for number in (1, 2, 3):
             servers.wait_until(lambda number=number: len(pauses) == number)
