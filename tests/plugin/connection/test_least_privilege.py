@@ -150,7 +150,7 @@ class Source:
         return {
             key: self.raw.smembers(key)
             for key in self.raw.keys()  # noqa: SIM118 - a client is no dict
-            if b":done:" not in key
+            if not key.endswith(b":done")
         }
 
     def prepare(self, name, operation, *, has_script):

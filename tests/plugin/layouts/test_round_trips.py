@@ -2,7 +2,7 @@
 
 import pytest
 import redis
-from operations import LOOKUPS, WRITES, fill, load_scripts
+from operations import LOOKUPS, WRITES, load_scripts, restore
 from proxy import Proxy
 
 from repoze.what.middleware import AuthorizationMetadata
@@ -27,11 +27,10 @@ def test_nothing_is_sent_at_construction(proxy, proxied_client, options):
 
 
 @pytest.mark.parametrize("name", LOOKUPS | WRITES)
-def test_an_operation_is_one_round_trip(proxy, proxied_client, server, options, name):
+def test_an_operation_is_one_round_trip(proxy, proxied_client, options, name):
     adapter = RedisPermissionAdapter(proxied_client, **options)
     load_scripts(adapter)
-    server.client().flushall()
-    fill(server.client(), **options)
+    restore(adapter)
     with proxy.counted(1):
         (LOOKUPS | WRITES)[name](adapter)
 

@@ -31,7 +31,10 @@ _CODE_WORDS = {
 _CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -?)?([A-Z]+) ", re.DOTALL)
 
 _NOT_SERVING = frozenset(
-    ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOT HERE", "TRYAGAIN")
+    (
+        *("ASK", "BUSY", "CLUSTERDOWN", "FORGOTTEN", "LOADING", "MASTERDOWN", "MOVED"),
+        *("NOT HERE", "TRYAGAIN"),
+    )
 )
 _BEING_MOVED = "Keys of the source are being moved to another node; try again."
 _ADVICE = {

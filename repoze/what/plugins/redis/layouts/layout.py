@@ -5,7 +5,6 @@ Sections and items are bytes here, and not empty; see `names`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import inf
 from typing import Any, ClassVar, TypeVar
 
 from redis import InvalidResponse
@@ -46,8 +45,8 @@ class Layout(ABC):
     :param saving: what counts the writes, where they are to be saved.
     """
 
-    # For how long after a write was sent it may be sent again, if its reply is lost.
-    _SECONDS_TO_REPEAT_A_WRITE: ClassVar[float]
+    # Whether a write whose reply is lost may be sent again.
+    _REPEATS_WRITES: ClassVar[bool]
 
     def __init__(
         self,
@@ -96,7 +95,7 @@ class Layout(ABC):
         """Return what the reading script of *operation* returns for *names*."""
 
     @abstractmethod
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         """Return what asks the writing script of *operation* for an outcome and its details."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
@@ -178,7 +177,7 @@ class Layout(ABC):
             return list(found), operation == "repair" and bool(found)
 
         # Asked again, what it has repaired would be missing in the answer.
-        return self._write(Task(operation), review, 0 if operation == "repair" else inf)
+        return self._write(Task(operation), review, is_repeatable=operation != "repair")
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
@@ -244,20 +243,21 @@ class Layout(ABC):
         write = self._writer(operation, names)
 
         def change(exchange: Exchange) -> tuple[list[bytes], bool]:
-            reply = array(texts(write(exchange)))
+            reply = write(exchange)
             if reply[:1] == [b"done"]:
                 return reply[1:], True
             raise self._refusal(reply, names)
 
         return self._write(
-            Task(operation, names, is_write=True), change, self._SECONDS_TO_REPEAT_A_WRITE
+            Task(operation, names, is_write=True), change, is_repeatable=self._REPEATS_WRITES
         )
 
     def _write(
         self,
         task: Task,
         question: Callable[[Exchange], tuple[Answer, bool]],
-        repeat_within: float = inf,
+        *,
+        is_repeatable: bool,
     ) -> Answer:
         """Return the answer to *question*, and make sure that what it has written will last.
 
@@ -272,7 +272,7 @@ class Layout(ABC):
 
         try:
             answer, has_written = self._database.ask(
-                task, write_and_confirm, repeat_within=repeat_within
+                task, write_and_confirm, is_repeatable=is_repeatable
             )
         except TooFewReplicas:
             self._count_write()

@@ -11,7 +11,7 @@ import redis
 
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Task, code_word
-from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, texts
 
 from .layout import Layout, no_section
 from .scripts import script
@@ -24,7 +24,7 @@ class PlainLayout(Layout):
     """
 
     # Among the keys of 2009 there is no room to note what has been done.
-    _SECONDS_TO_REPEAT_A_WRITE = 0
+    _REPEATS_WRITES = False
     _FIND = script("plain/find_sections")
     _READS: Mapping[str, Script] = {
         operation: script(f"plain/{operation}")
@@ -91,7 +91,7 @@ class PlainLayout(Layout):
     def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
         return exchange.evaluate(self._READS[operation], (), names)
 
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         script, number_of_keys = self._WRITES[operation]
         keys, arguments = names[:number_of_keys], names[number_of_keys:]
-        return lambda exchange: exchange.evaluate(script, keys, arguments)
+        return lambda exchange: array(texts(exchange.evaluate(script, keys, arguments)))
