@@ -31,6 +31,8 @@ Answer = TypeVar("Answer")
 # 100 sections with 100 items each keep the server for about a millisecond.
 _SECTIONS_AT_A_TIME = 100
 _NAMES_AT_A_TIME = 1000
+# What is granted and should not be goes first, before anything is refused or interrupted.
+_STEPS_OF_REVIEW = {"check": (b"check",), "repair": (b"take away", b"add")}
 
 
 class Layout(ABC):
@@ -169,11 +171,13 @@ class Layout(ABC):
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
                 found.clear()
-            for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
-                reply = self._read(exchange, "review", (operation.encode(), *keys))
-                words = array(texts(reply))
-                problems = zip(words[::3], words[1::3], words[2::3], strict=True)
-                found.update(((PROBLEMS[kind], name, item), None) for kind, name, item in problems)
+            for step in _STEPS_OF_REVIEW[operation]:
+                for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
+                    words = array(texts(self._read(exchange, "review", (step, *keys))))
+                    problems = zip(words[::3], words[1::3], words[2::3], strict=True)
+                    found.update(
+                        ((PROBLEMS[kind], name, item), None) for kind, name, item in problems
+                    )
             return list(found), operation == "repair" and bool(found)
 
         # Asked again, what it has repaired would be missing in the answer.
