@@ -7,7 +7,16 @@ from pathlib import Path
 import redis
 from redis.utils import HIREDIS_AVAILABLE
 
-from . import lookups, memory, near_cache, organisations, saturation, tracking_clients, writes
+from . import (
+    lookups,
+    memory,
+    near_cache,
+    organisations,
+    saturation,
+    start,
+    tracking_clients,
+    writes,
+)
 from .report import Report
 from .server import running_server
 
@@ -19,6 +28,7 @@ _SUBJECTS = {
     "saturation": saturation.run,
     "near_cache": near_cache.run,
     "tracking_clients": tracking_clients.run,
+    "start": start.run,
 }
 _FOLDER = Path(__file__).with_name("results")
 

@@ -30,7 +30,7 @@ nitpick_ignore = [
     ("py:obj", "names.encode"),
 ]
 # Of other projects: the manual is built without a network.
-nitpick_ignore_regex = [("py:obj", r"(redis|repoze\.who|unittest|webob)\..*")]
+nitpick_ignore_regex = [("py:(class|obj)", r"(redis|repoze\.who|unittest|webob)\..*")]
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"

@@ -1,7 +1,5 @@
 """What may come of an operation that something went wrong with."""
 
-from contextlib import suppress
-
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, REVIEWS, WRITES, load_scripts, restore
 
 from repoze.what.adapters import SourceError, SourceUnavailable
@@ -21,14 +19,6 @@ def ask(name, adapter):
         return OPERATIONS[name](adapter), None
     except SourceError as error:
         return None, error
-
-
-def patiently(operation, *arguments):
-    """Return what it returns; on a loaded machine it may take longer than an adapter waits."""
-    for _ in range(5):
-        with suppress(SourceUnavailable):
-            return operation(*arguments)
-    return operation(*arguments)
 
 
 class Judge:

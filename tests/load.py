@@ -351,6 +351,7 @@ class Load:
         self._goes_on.set()
         self._steps = {worker: threading.Lock() for worker in workers}
         self._successes: dict[object, list[float]] = {worker: [] for worker in workers}
+        self._answered: dict[object, float] = dict.fromkeys(workers, 0.0)
         self._threads = [threading.Thread(target=self._work, args=(each,)) for each in workers]
 
     def __enter__(self) -> "Load":
@@ -387,12 +388,21 @@ class Load:
 
         servers.wait_until(lambda: all(map(has_succeeded, self._successes.values())))
 
+    def wait_for_step(self) -> None:
+        """Return when each worker has been answered from the beginning to the end of a step."""
+        for _ in range(2):
+            # The first may have been begun before.
+            since = monotonic()
+            servers.wait_until(lambda since=since: min(self._answered.values()) > since)
+
     def _work(self, worker) -> None:
         while not self._is_over.is_set():
             self._goes_on.wait()
             with self._steps[worker]:
                 try:
-                    if worker.step():
+                    is_success = worker.step()
+                    self._answered[worker] = monotonic()
+                    if is_success:
                         self._successes[worker].append(monotonic())
                 except AdapterError:
                     worker.counts["unanswered"] += 1

@@ -27,6 +27,7 @@ from redis.sentinel import Sentinel
 
 from repoze.what.adapters import AdapterError, ExistingSectionError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis.near_cache import cache, tracking
 
 Connect = Callable[[float], redis.Redis]
 
@@ -35,9 +36,10 @@ USERS = 2
 # A question is the groups of those users.
 QUESTIONS = ((0,), (1,), (0, 1))
 _NOT_ASKED, _NO_ANSWER, _NONSENSE = 2**32 - 1, 2**32 - 2, 2**32 - 3
-_ANSWER = struct.Struct(f"<ddB{USERS}I?")
-# In seconds. A process whose parent is no more ends by itself.
-_LONGEST_LIFE = 1800
+_ANSWER = struct.Struct(f"<dddB{USERS}I?")
+# In seconds. Memory comes into use late on a machine so busy that most pings take too long. And a
+# process whose parent is no more ends by itself.
+_LONGEST_WAIT, _LONGEST_LIFE = 240, 1800
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["repoze.what.plugins.redis.near_cache.cache", "redis.sentinel"])
@@ -57,13 +59,22 @@ def by_sentinels(ports: tuple[int, ...], timeout: float) -> redis.Redis:
     """Return a client of the primary that the Sentinels at *ports* name."""
     manager = Sentinel(
         [(servers.HOST, port) for port in ports],
-        sentinel_kwargs={
-            "socket_connect_timeout": 0.5,
-            "socket_timeout": 0.5,
-            "retry": Retry(NoBackoff(), 0),
-        },
+        # They are always there. On a loaded machine they may take their time.
+        sentinel_kwargs={"socket_timeout": 30, "retry": Retry(NoBackoff(), 0)},
     )
     return manager.master_for("staff", socket_connect_timeout=timeout, socket_timeout=timeout)
+
+
+# What readers may do first stands here, for each of them imports the module that it stands in.
+def connect_again_soon() -> None:
+    """Let a tracking connection that is lost be made again without a long wait."""
+    cache._BETWEEN_ATTEMPTS = cache._BETWEEN_REFUSALS = 0.05
+
+
+def ignore_invalidations() -> None:
+    """Heed nothing that a server tells."""
+    look = tracking.Tracking.look
+    tracking.Tracking.look = lambda *arguments: look(*arguments) and ()
 
 
 def group(user: int, number: int) -> str:
@@ -101,6 +112,8 @@ def versions_in(sections: set[str], users: Iterable[int]) -> list[int]:
 class Answer(NamedTuple):
     """What a reader was answered."""
 
+    confirmed: float
+    """When the Sentinels were asked which had said last, before, who is to be asked."""
     before: float
     after: float
     question: int
@@ -159,7 +172,7 @@ class Truth:
         times = [*self._times, inf]
         position = 0
         for answer in answers:
-            before, after, question, granted, _ = answer
+            _, before, after, question, granted, _ = answer
             while times[position + 1] <= before:
                 position += 1
             last = position
@@ -263,6 +276,7 @@ class Readers:
     :param number: of processes.
     :param connect: returns a client, given its time-outs in seconds.
     :param folder: for their logs.
+    :param timeout: in seconds, of each question.
     :param pause: in seconds, from one round of questions to the next.
     :param prepare: what each process does first.
     """
@@ -274,8 +288,9 @@ class Readers:
         folder: Path,
         *,
         max_staleness: float,
-        pause: float = 0.002,
-        prepare: Callable[[], None] | None = None,
+        timeout: float = 0.5,
+        pause: float,
+        prepare: Callable[[], None],
     ) -> None:
         # Without locks: one of them may be stopped while it has one.
         self._is_over = _processes.RawValue("b", 0)
@@ -289,6 +304,7 @@ class Readers:
                 args=(each, connect, self.logs[each]),
                 kwargs={
                     "max_staleness": max_staleness,
+                    "timeout": timeout,
                     "pause": pause,
                     "prepare": prepare,
                     "is_over": self._is_over,
@@ -313,15 +329,35 @@ class Readers:
             process.join()
             assert exception[0] or process.exitcode == 0
 
-    def wait_until_hitting(self, seconds: float = 60) -> None:
+    def wait_until_hitting(self) -> None:
         """Return when each of them has been served from memory some times since this was called."""
-        goal = [hits + 20 for hits in self._hits]
-        servers.wait_until(lambda: all(map(int.__ge__, self._hits, goal)), seconds)
+        # One may have been under way. Where memory has it all, the others are all that it asks.
+        goal = [hits + 1 + len(QUESTIONS) for hits in self._hits]
+        servers.wait_until(lambda: all(map(int.__ge__, self._hits, goal)), _LONGEST_WAIT)
+
+    def wait_for_change(self, since: tuple[Granted, ...], *, or_no_answer: bool = False) -> None:
+        """Return when each of them was last answered that both users are granted something newer.
+
+        That is what at least two changes have made of what might have been granted *since* then:
+        one of them revokes.
+
+        :param or_no_answer: whether it will do that there was no answer.
+        """
+        goals = [max(versions) + 2 for versions in zip(*since, strict=True)]
+
+        def has_changed() -> bool:
+            versions = [latest // 2 for latest in self._latest]
+            return all(
+                or_no_answer if version == _NO_ANSWER else version >= goals[each % USERS]
+                for each, version in enumerate(versions)
+            )
+
+        servers.wait_until(has_changed, _LONGEST_WAIT)
 
     def wait_for(self, user: int, version: int, *, from_memory: bool = False) -> None:
         """Return when each of them was last answered that *user* is granted this *version*."""
         wanted = {2 * version + 1} if from_memory else {2 * version, 2 * version + 1}
-        end = monotonic() + 60
+        end = monotonic() + _LONGEST_WAIT
         while not wanted.issuperset(self._latest[user::USERS]):
             assert monotonic() < end
             sleep(0.001)
@@ -334,10 +370,10 @@ class Readers:
 
     def history(self, number: int) -> Iterator[Answer]:
         """Each answer that a reader has had, in order. They have to be over."""
-        for before, after, question, *granted, is_hit in _ANSWER.iter_unpack(
+        for confirmed, before, after, question, *granted, is_hit in _ANSWER.iter_unpack(
             self.logs[number].read_bytes()
         ):
-            yield Answer(before, after, question, tuple(granted), is_hit)
+            yield Answer(confirmed, before, after, question, tuple(granted), is_hit)
 
     def judge(self, truth: Truth) -> "Judgement":
         """Look at each answer of each of them. They have to be over."""
@@ -345,16 +381,6 @@ class Readers:
         for number in range(len(self.logs)):
             judgement.hear(truth, self.history(number))
         return judgement
-
-    def share_of_hits(self, since: float, until: float = inf) -> float:
-        """How many of the answers to what was asked in that time are from memory."""
-        answers = Counter(
-            answer.is_hit
-            for number in range(len(self.logs))
-            for answer in self.history(number)
-            if since <= answer.before < until
-        )
-        return answers[True] / answers.total()
 
     def delays(self, revocations: list[Revocation]) -> list[float]:
         """Return for each of *revocations*, in order, after how many seconds all readers refused.
@@ -378,7 +404,15 @@ class Readers:
 
 
 class Judgement:
-    """What is to be said of the answers that readers had."""
+    """What is to be said of the answers that readers had.
+
+    One from memory may not have been true for *max_staleness* when it was asked for. Any other has
+    to be true; where Sentinels say who is asked, it may be of one who was relieved after they were
+    asked.
+
+    A reader looks at the clock before it asks, and what is true is noted after it is so. So it may
+    be paused at any moment, and so may the writer: that makes an answer less stale, if anything.
+    """
 
     def __init__(self, max_staleness: float) -> None:
         self.counts: Counter[str] = Counter()
@@ -409,7 +443,9 @@ class Judgement:
             if staleness:
                 self.counts["stale"] += 1
                 self.stalest[answer.is_hit] = max(self.stalest[answer.is_hit], staleness)
-            if staleness > self.max_staleness:
+            if staleness > (
+                self.max_staleness if answer.is_hit else answer.before - answer.confirmed
+            ):
                 self.too_stale.append((answer, staleness))
 
     def __str__(self) -> str:
@@ -433,16 +469,16 @@ def _read(
     log: Path,
     *,
     max_staleness: float,
+    timeout: float,
     pause: float,
-    prepare: Callable[[], None] | None,
+    prepare: Callable[[], None],
     is_over: "Array[int]",
     latest: "Array[int]",
     hits: "Array[int]",
 ) -> None:
-    if prepare is not None:
-        prepare()
+    prepare()
     adapter = RedisPermissionAdapter(
-        connect(0.5), namespace=NAMESPACE, near_cache=True, max_staleness=max_staleness
+        connect(timeout), namespace=NAMESPACE, near_cache=True, max_staleness=max_staleness
     )
     end = monotonic() + _LONGEST_LIFE
     questions = [[f"user {user}" for user in users] for users in QUESTIONS]
@@ -450,7 +486,9 @@ def _read(
         while not is_over.value and monotonic() < end:
             for question, items in enumerate(questions):
                 hits_before = adapter.near_cache_info().hits
+                confirmation = adapter._database.confirmation
                 before = monotonic()
+                confirmed = before if confirmation is None else confirmation.at
                 try:
                     sections = adapter.find_sections_many(items)
                 except SourceError:
@@ -462,8 +500,8 @@ def _read(
                     granted = [_NO_ANSWER] * USERS
                 else:
                     granted = versions_in(sections, QUESTIONS[question])
-                    if question < USERS:
-                        latest[number * USERS + question] = 2 * granted[question] + is_hit
-                written.write(_ANSWER.pack(before, after, question, *granted, is_hit))
+                if question < USERS:
+                    latest[number * USERS + question] = 2 * granted[question] + is_hit
+                written.write(_ANSWER.pack(confirmed, before, after, question, *granted, is_hit))
             sleep(pause)
     adapter.close()

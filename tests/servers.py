@@ -111,13 +111,15 @@ class RedisServer:
             [*self._command, *options],
             host=HOST,
             port=self.port,
-            timeout=30,
+            timeout=60,
+            # Between two looks whether it is there yet, or still.
+            sleep=0.01,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
     def client(self, **settings) -> redis.Redis:
-        return redis.Redis(host=HOST, port=self.port, **settings)
+        return redis.Redis(**{"host": HOST, "port": self.port, "socket_timeout": 60, **settings})
 
     def stop(self) -> None:
         if self in _started:

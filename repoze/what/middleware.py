@@ -3,8 +3,9 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from configparser import ConfigParser
+from inspect import iscoroutinefunction, signature
 from typing import Any, Protocol
 
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
@@ -12,8 +13,9 @@ from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import SourceError, as_set, check_adapter
 
+from .remote_user import RemoteUser
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
 __all__ = ["AuthorizationMetadata", "setup_auth"]
@@ -21,7 +23,7 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 # The signatures of plugins are repoze.who's.
 # ruff: noqa: ARG001, ARG002
 
-# Where the user id of a forged login waits for `_Forger`, out of repoze.who's sight.
+# Where the user id that the request says waits for `_Preauthenticated`, out of repoze.who's sight.
 _FORGED_USER_ID = "repoze.what.forged_userid"
 
 
@@ -32,12 +34,14 @@ class _Adapter(Protocol):
         """Return the sections that belong to ``hint``."""
 
 
-def setup_auth(
+def setup_auth(  # noqa: PLR0913 - each is an option of its own
     app: Any,
     group_adapters: Mapping[str, _Adapter] | None = None,
     permission_adapters: Mapping[str, _Adapter] | None = None,
     *,
     skip_authentication: bool | str | None = None,
+    remote_user: str | None = None,
+    trusted_proxies: str | Iterable[str] | None = None,
     on_unavailable: str = "raise",
     **who_args: Any,
 ) -> PluggableAuthenticationMiddleware:
@@ -53,6 +57,14 @@ def setup_auth(
         reach. As text, as it comes from a configuration file, one of ``true``, ``yes``,
         ``on``, ``1``, ``false``, ``no``, ``off`` and ``0``. None, as from settings that do not
         have it, is false.
+    :param remote_user: for a site whose users are logged in by the web server, or by a proxy in
+        front of it: ``REMOTE_USER``, if the server sets this variable, or the name of the header
+        in which the proxy says who the user is, such as ``X-Forwarded-User``. Nothing else logs
+        in, and a 401 of the application comes back as it is. The application has the user id in
+        ``REMOTE_USER``; the header is taken away.
+    :param trusted_proxies: from whom the header is believed: addresses or networks, compared with
+        ``REMOTE_ADDR``, and ``unix`` for whoever comes by a socket in the file system. A list, or a
+        text with spaces or commas between. There is no default.
     :param on_unavailable: what a request of a user who is logged in gets where a lookup raises
         `~repoze.what.adapters.SourceError`. ``raise``: the error passes through. ``refuse``: a 503
         with ``Retry-After``, and the application is not called. ``anonymous``: what a visitor who
@@ -63,22 +75,23 @@ def setup_auth(
         that it requires can be left out: ``identifiers``, ``authenticators``, ``challengers`` and
         ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
         ``classifier``) repoze.who's own.
-    :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else.
-    :raises TypeError: for an argument that repoze.who does not know.
+    :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else,
+        ``remote_user`` and ``trusted_proxies`` make no sense, or there are plugins that log in
+        besides.
+    :raises TypeError: for an argument that repoze.who does not know, an application that is none or
+        is one of ASGI, and where `AuthorizationMetadata` raises it.
 
     With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
     about each request is written to standard output. That lookups fail, and that they work again,
     is logged by the logger ``repoze.what``, once for each outage.
     """
-    if skip_authentication is None:
-        skip_authentication = False
-    skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
-    if skip is None:
-        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    _check_application(app)
+    skip = _is_true(skip_authentication)
     if on_unavailable not in tuple(CONSEQUENCES):
         raise ValueError(f"on_unavailable is none of {[*CONSEQUENCES]}: {on_unavailable!r}")
     for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
         who_args[kind] = list(who_args.get(kind) or ())
+    trusted = _trusted_user(remote_user, trusted_proxies, who_args)
     metadata = _WatchedMetadata(
         group_adapters, permission_adapters, Outage(CONSEQUENCES[on_unavailable])
     )
@@ -90,7 +103,9 @@ def setup_auth(
     if who_args.get("log_stream") is None and os.environ.get("AUTH_LOG") == "1":
         who_args["log_stream"] = sys.stdout
     if skip:
-        middleware = _ForgingMiddleware(app, **who_args)
+        middleware = _PreauthenticatedMiddleware(app, "auth_forger", None, **who_args)
+    elif trusted is not None:
+        middleware = _PreauthenticatedMiddleware(app, "remote_user", trusted, **who_args)
     else:
         _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
         middleware = PluggableAuthenticationMiddleware(app, **who_args)
@@ -100,6 +115,51 @@ def setup_auth(
             refuse=on_unavailable == "refuse", **vars(middleware.api_factory)
         )
     return middleware
+
+
+def _is_true(skip_authentication: bool | str | None) -> bool:
+    if skip_authentication is None:
+        return False
+    skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
+    if skip is None:
+        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+    return skip
+
+
+def _trusted_user(
+    remote_user: str | None,
+    trusted_proxies: str | Iterable[str] | None,
+    who_args: Mapping[str, Any],
+) -> RemoteUser | None:
+    if remote_user is None:
+        if trusted_proxies is not None:
+            raise ValueError("trusted_proxies is there, but no remote_user")
+        return None
+    for kind in ("identifiers", "authenticators", "challengers", "challenge_decider"):
+        if who_args.get(kind):
+            raise ValueError(f"With remote_user nothing else logs in: leave out the {kind}")
+    return RemoteUser(remote_user, trusted_proxies)
+
+
+def _check_application(app: object) -> None:
+    name = getattr(app, "__name__", type(app).__name__)
+    if not callable(app):
+        raise TypeError(f"app is no WSGI application: {name} cannot be called")
+    called = type(app).__call__
+    if (
+        iscoroutinefunction(app)
+        or iscoroutinefunction(called)
+        or _parameters(app)[:3] == ["scope", "receive", "send"]
+    ):
+        raise TypeError(f"app is an ASGI application ({name}), and setup_auth is for those of WSGI")
+
+
+def _parameters(app: Callable[..., object]) -> list[str]:
+    try:
+        return list(signature(app, follow_wrapped=False).parameters)
+    except ValueError:
+        # Python does not know it of all that is written in C.
+        return []
 
 
 def _warn_of_idle_authenticators(
@@ -123,6 +183,7 @@ class AuthorizationMetadata:
 
     :param group_adapters: as for `setup_auth`.
     :param permission_adapters: as for `setup_auth`.
+    :raises TypeError: if one of them is no dict of adapters, or of those of the other.
     """
 
     def __init__(
@@ -130,6 +191,17 @@ class AuthorizationMetadata:
         group_adapters: Mapping[str, _Adapter] | None = None,
         permission_adapters: Mapping[str, _Adapter] | None = None,
     ) -> None:
+        for kind, argument, adapters in (
+            ("groups", "group_adapters", group_adapters),
+            ("permissions", "permission_adapters", permission_adapters),
+        ):
+            if not isinstance(adapters, (Mapping, type(None))):
+                raise TypeError(
+                    f"{argument} is a dict of adapters, by names of your choice, "
+                    f"not a {type(adapters).__name__}"
+                )
+            for name, adapter in (adapters or {}).items():
+                check_adapter(adapter, kind, f"{argument}[{name!r}]")
         self.group_adapters = group_adapters
         self.permission_adapters = permission_adapters
 
@@ -151,10 +223,10 @@ class AuthorizationMetadata:
         credentials = {"repoze.what.userid": identity["repoze.who.userid"]}
         groups: set[str] = set()
         for adapter in group_adapters.values():
-            groups.update(adapter.find_sections(credentials))
+            groups |= as_set(adapter.find_sections(credentials))
         permissions: set[str] = set()
         for adapter in permission_adapters.values():
-            permissions.update(_find_sections_many(adapter, frozenset(groups)))
+            permissions |= _find_sections_many(adapter, frozenset(groups))
 
         found = {"groups": tuple(groups), "permissions": tuple(permissions)}
         identity.update(found)
@@ -168,11 +240,10 @@ class AuthorizationMetadata:
             logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
 
 
-def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> Iterable[str]:
+def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
     if hasattr(adapter, "find_sections_many"):
-        found: Iterable[str] = adapter.find_sections_many(groups)
-        return found
-    return {section for group in groups for section in adapter.find_sections(group)}
+        return as_set(adapter.find_sections_many(groups))
+    return {section for group in groups for section in as_set(adapter.find_sections(group))}
 
 
 class _WatchedMetadata(AuthorizationMetadata):
@@ -199,19 +270,24 @@ class _WatchedMetadata(AuthorizationMetadata):
         self._outage.lookup_succeeded()
 
 
-class _ForgingMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
-    """repoze.who's middleware, where ``REMOTE_USER`` logs in and nothing else does."""
+class _PreauthenticatedMiddleware(PluggableAuthenticationMiddleware):  # type: ignore[misc]
+    """repoze.who's middleware, where the request says who the user is and nothing else logs in."""
 
-    def __init__(self, app: Any, **who_args: Any) -> None:
-        forger = ("auth_forger", _Forger())
-        who_args["identifiers"] = [forger, *who_args["identifiers"]]
-        who_args["authenticators"] = [forger]
+    def __init__(
+        self, app: Any, name: str, remote_user: RemoteUser | None, **who_args: Any
+    ) -> None:
+        plugin = (name, _Preauthenticated())
+        who_args["identifiers"] = [plugin, *who_args["identifiers"]]
+        who_args["authenticators"] = [plugin]
         who_args["challenge_decider"] = _never_challenge
         super().__init__(app, **who_args)
+        self._remote_user = remote_user
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        believed = self._remote_user.take(environ) if self._remote_user else None
         # repoze.who does nothing at all, so adds no groups, where somebody is logged in already.
-        environ[_FORGED_USER_ID] = environ.pop(self.remote_user_key, None)
+        forged = environ.pop(self.remote_user_key, None)
+        environ[_FORGED_USER_ID] = believed if self._remote_user else forged
         return super().__call__(environ, start_response)
 
 
@@ -220,8 +296,8 @@ def _never_challenge(environ: object, status: object, headers: object) -> bool:
 
 
 @implementer(IIdentifier, IAuthenticator)
-class _Forger:
-    """The plugin of `_ForgingMiddleware`."""
+class _Preauthenticated:
+    """The plugin of `_PreauthenticatedMiddleware`."""
 
     def identify(self, environ: dict[str, Any]) -> dict[str, Any] | None:
         user_id = environ.get(_FORGED_USER_ID)
@@ -231,7 +307,7 @@ class _Forger:
         return identity.get(_FORGED_USER_ID)
 
     def remember(self, environ: dict[str, Any], identity: dict[str, Any]) -> None:
-        """Do nothing: each request brings its own ``REMOTE_USER``."""
+        """Do nothing: each request says it anew."""
 
     def forget(self, environ: dict[str, Any], identity: dict[str, Any] | None) -> list[Any]:
         return []

@@ -8,14 +8,14 @@ belongs to one request is kept on it.
 # that it is given, in the base class.
 # ruff: noqa: ARG002, D102, N801
 
-import contextlib
+import re
 import typing
 import warnings
-from collections.abc import Collection, Mapping, MutableMapping
-from urllib.parse import parse_qsl
+from collections.abc import Collection, Mapping, Set
 
-from webob import Request
 from webob.multidict import MultiDict
+
+from .forms import UnclearFormError, read_form, read_query
 
 __all__ = [
     "All",
@@ -25,6 +25,8 @@ __all__ = [
     "NotAuthorizedError",
     "Predicate",
     "PredicateError",
+    "UnclearRequestError",
+    "Variables",
     "has_all_permissions",
     "has_any_permission",
     "has_permission",
@@ -39,6 +41,9 @@ __all__ = [
 _Environ: typing.TypeAlias = dict[str, typing.Any]
 _Credentials: typing.TypeAlias = Mapping[str, object]
 
+# A width has two digits at most, or whoever writes one could ask for 100 MB.
+_PLACEHOLDER = re.compile(r"%%|%\(\w+\)[-#0 +]*\d{0,2}(\.\d{0,2})?[a-zA-Z]", re.ASCII)
+
 
 class PredicateError(Exception):
     """What the errors of predicates have in common."""
@@ -46,6 +51,14 @@ class PredicateError(Exception):
 
 class NotAuthorizedError(PredicateError):
     """A predicate is not met; its text is the predicate's message, filled in."""
+
+
+class UnclearRequestError(NotAuthorizedError):
+    """What a predicate has to know cannot be read for certain, so no predicate is met.
+
+    Inside a `Not` a refusal is a permission: `Not`, `All` and `Any` let this one through. So has
+    every predicate that catches the refusals of others.
+    """
 
 
 class Predicate:
@@ -56,7 +69,7 @@ class Predicate:
     A message says what the condition is ("The current month must be %(right_month)s"), not what
     went wrong. It is a ``str`` or anything whose ``str()`` is the text, such as a lazily
     translated one. Its placeholders are filled from the predicate's attributes and from what is
-    given to `unmet`.
+    given to `unmet`. Text that a user wrote is given as one of these, and is no part of a message.
     """
 
     message: object = "The predicate is not met"
@@ -90,13 +103,14 @@ class Predicate:
     def unmet(self, msg: object = None, **placeholders: object) -> typing.NoReturn:
         """Raise `NotAuthorizedError`.
 
-        :param msg: the message this once, in place of the predicate's.
+        :param msg: the message this once, in place of the predicate's. Only ``placeholders`` fill
+            it, for what a user wrote may be in it, and must not show an attribute.
         :param placeholders: values for the message's placeholders, on top of the attributes.
         """
-        text = str(self.message if msg is None else msg)
-        # A message with a slip in it must not turn a refusal into another kind of error.
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            text = text % {**vars(self), **placeholders}
+        if msg is None:
+            text = _filled(str(self.message), {**vars(self), **placeholders})
+        else:
+            text = _filled(str(msg), placeholders)
         raise NotAuthorizedError(text)
 
     def check_authorization(self, environ: _Environ) -> None:
@@ -109,7 +123,7 @@ class Predicate:
             self._evaluate_request(environ)
         except PredicateError as error:
             if logger is not None:
-                logger.info(f"Authorization denied: {error}")
+                logger.info(f"Authorization denied: {_on_one_line(str(error))}")
             raise
         if logger is not None:
             logger.info("Authorization granted")
@@ -126,30 +140,32 @@ class Predicate:
         credentials = environ.get("repoze.what.credentials")
         if credentials is None:
             credentials = {}
-        # Decided here, once, because inside a `Not` a refusal would become a grant.
-        if (
-            not isinstance(credentials, Mapping)
-            or _names(credentials, "groups") is None
-            or _names(credentials, "permissions") is None
-        ):
-            self.unmet()
+        # Odd ones meet no predicate, not even one that does not look at them.
+        _user_id(credentials)
+        _names(credentials, "groups")
+        _names(credentials, "permissions")
         self.evaluate(environ, credentials)
 
     def parse_variables(self, environ: _Environ) -> dict[str, typing.Any]:
         """Return what is asked for in the request, as a dict of four.
 
-        ``get`` and ``post``: the variables of the query and of the form, each a
-        `webob.multidict.MultiDict`; of a malformed one, as much as can be read. ``positional_args``
-        and ``named_args``: a tuple and a dict, what a dispatcher found in the path, according to
-        the ``wsgiorg.routing_args`` specification.
+        ``get`` and ``post``: the variables of the query and of the form, each a `Variables`.
+        ``positional_args`` and ``named_args``: a tuple and a dict, what a dispatcher found in the
+        path, according to the ``wsgiorg.routing_args`` specification.
 
         The application can still read the request's body, from its beginning.
+
+        :raises UnclearRequestError: if the application could read another query or form.
         """
-        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
         positional, named = environ.get("wsgiorg.routing_args") or ((), {})
+        try:
+            query, form = Variables(read_query(environ)), Variables(read_form(environ))
+        except UnclearFormError as error:
+            raise UnclearRequestError(str(error)) from None
+        query.rival, form.rival = form, query
         return {
-            "get": _parse_form(query),
-            "post": _parse_body(Request(environ)),
+            "get": query,
+            "post": form,
             "positional_args": tuple(positional),
             "named_args": dict(named),
         }
@@ -160,11 +176,57 @@ class Predicate:
         )
 
 
+class Variables(MultiDict[str, typing.Any]):
+    """The variables of a request's query or form: a `webob.multidict.MultiDict`.
+
+    Of several values, an application takes the first or the last, that of the query or that of the
+    form. So where a name has two different ones, in query and form together, ``[]``, ``get``,
+    ``getone``, ``pop``, ``setdefault`` and ``==`` raise `UnclearRequestError`. What returns all
+    values, as ``getall`` and ``items`` do, goes on doing so.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+    rival: MultiDict[str, typing.Any] = MultiDict()
+
+    def __getitem__(self, name: str) -> typing.Any:
+        values = self.getall(name)
+        if not values:
+            raise KeyError(name)
+        if any(value != values[0] for value in (*values, *self.rival.getall(name))):
+            raise UnclearRequestError(f"The request has several values of {name!r}")
+        return values[0]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MultiDict):
+            return list(self.items()) == list(other.items())
+        return dict(self) == other
+
+    def getone(self, name: str) -> typing.Any:
+        return self[name]
+
+    def pop(self, name: str, *default: typing.Any) -> typing.Any:
+        if name not in self:
+            return super().pop(name, *default)
+        value = self[name]
+        del self[name]
+        return value
+
+    def setdefault(self, name: str, default: typing.Any = None) -> typing.Any:
+        return self[name] if name in self else super().setdefault(name, default)
+
+    def copy(self) -> "Variables":
+        copied = Variables(self)
+        copied.rival = self.rival
+        return copied
+
+
 class CompoundPredicate(Predicate):
     """A predicate made of others, which are its ``predicates``."""
 
     def __init__(self, *predicates: Predicate, msg: object = None) -> None:
         super().__init__(msg)
+        for predicate in predicates:
+            _check_predicate(predicate)
         self.predicates = predicates
 
 
@@ -175,6 +237,7 @@ class Not(Predicate):
 
     def __init__(self, predicate: Predicate, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_predicate(predicate)
         self.predicate = predicate
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -194,6 +257,8 @@ class All(CompoundPredicate):
         try:
             for predicate in self.predicates:
                 predicate.evaluate(environ, credentials)
+        except UnclearRequestError:
+            raise
         except PredicateError:
             if self.message is None:
                 raise
@@ -225,6 +290,7 @@ class is_user(Predicate):
 
     def __init__(self, user_name: object, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(user_name)
         self.user_name = user_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
@@ -240,10 +306,11 @@ class in_group(Predicate):
 
     def __init__(self, group_name: str, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(group_name)
         self.group_name = group_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
-        if self.group_name not in (_names(credentials, "groups") or ()):
+        if self.group_name not in _names(credentials, "groups"):
             self.unmet()
 
 
@@ -291,10 +358,11 @@ class has_permission(Predicate):
 
     def __init__(self, permission_name: str, *, msg: object = None) -> None:
         super().__init__(msg)
+        _check_name(permission_name)
         self.permission_name = permission_name
 
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
-        if self.permission_name not in (_names(credentials, "permissions") or ()):
+        if self.permission_name not in _names(credentials, "permissions"):
             self.unmet()
 
 
@@ -315,51 +383,80 @@ class has_any_permission(Any):
         self.permission_list = ", ".join(permissions)
 
 
+def _check_predicate(predicate: object) -> None:
+    if not isinstance(predicate, Predicate):
+        raise TypeError(f"A predicate of repoze.what is wanted, not {predicate!r}")
+
+
+def _check_name(name: object) -> None:
+    # Nobody has a list or bytes for a name, so that a `Not` would let everybody in.
+    if isinstance(name, Collection) and not isinstance(name, str):
+        raise TypeError(f"One name is wanted, as text, not {name!r}")
+
+
+def _filled(message: str, values: Mapping[str, object]) -> str:
+    """Return *message* with its placeholders filled.
+
+    What cannot be filled stays as it is: a slip must not turn a refusal into another error.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        try:
+            return found[0] % values
+        except (KeyError, TypeError, ValueError):
+            return found[0]
+
+    return _PLACEHOLDER.sub(fill, message)
+
+
+def _on_one_line(text: str) -> str:
+    # A line break in what a user wrote would forge a line of the log.
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
 def _refusal(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> str | None:
     try:
         predicate.evaluate(environ, credentials)
+    except UnclearRequestError:
+        raise
     except PredicateError as error:
         return str(error)
     return None
 
 
 def _user_id(credentials: _Credentials | None) -> object:
-    # `evaluate` is called from outside too, with what lies in the environment: None is anonymous.
-    user_id = credentials.get("repoze.what.userid") if credentials else None
+    user_id = _credential(credentials, "repoze.what.userid")
+    if user_id is None:
+        return None
+    if not _is_name(user_id):
+        raise UnclearRequestError("The user id is no name")
     return None if user_id == "" else user_id
 
 
-def _names(credentials: _Credentials | None, kind: str) -> Collection[object] | None:
-    """Return the names of groups or permissions, or None where what is there cannot be those.
+def _names(credentials: _Credentials | None, kind: str) -> Collection[object]:
+    """Return the names of groups or permissions.
 
-    A string cannot: "admin" is in "sysadmins".
+    A string is none of the collections that they can be: "admin" is in "sysadmins".
     """
-    names = credentials.get(kind) if credentials else None
+    names = _credential(credentials, kind)
     if names is None:
         return ()
-    if isinstance(names, (str, bytes)) or not isinstance(names, Collection):
-        return None
+    if not isinstance(names, (tuple, list, Set)) or not all(map(_is_name, names)):
+        raise UnclearRequestError(f"The {kind} are no collection of names")
     return names
 
 
-def _parse_form(form: bytes) -> MutableMapping[str, typing.Any]:
-    text = form.decode("utf-8", "replace")
-    return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+def _credential(credentials: _Credentials | None, name: str) -> object:
+    # `evaluate` is called from outside too, with what lies in the environment: None is anonymous.
+    if credentials is None:
+        return None
+    if not isinstance(credentials, Mapping):
+        raise UnclearRequestError("The credentials are no mapping")
+    return credentials.get(name)
 
 
-def _parse_body(request: Request) -> MutableMapping[str, typing.Any]:
-    content_type = request.content_type
-    if content_type == "multipart/form-data":
-        request.make_body_seekable()
-        try:
-            return MultiDict(request.POST)
-        except Exception:  # noqa: BLE001 - a malformed form makes the parser raise anything
-            return MultiDict()
-        finally:
-            # The parser leaves it at its end; this goes back to its beginning.
-            request.make_body_seekable()
-    if content_type == "application/x-www-form-urlencoded" or (
-        not content_type and request.method == "POST"
-    ):
-        return _parse_form(request.body)
-    return MultiDict()
+def _is_name(value: object) -> bool:
+    # The bytes of a text would not be equal to it, and so meet a `Not`.
+    return isinstance(value, str) or not (value is None or isinstance(value, (bool, Collection)))

@@ -1,6 +1,7 @@
 """What a request gets where the source of its user's groups or permissions is unavailable."""
 
 import logging
+import os
 import threading
 from time import monotonic
 from typing import Any
@@ -45,41 +46,71 @@ class Outage:
 
     def __init__(self, consequence: str) -> None:
         self._consequence = consequence
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._first_failure = self._last_failure = 0.0
-        self._succeeded_since = False
+        self._figures = _Figures()
 
     def lookup_failed(self, error: SourceError) -> None:
         """Take note of *error*, and log it if it is the first."""
-        with self._lock:
-            self._end_if_over()
-            self._last_failure = monotonic()
-            self._succeeded_since = False
-            self._failures += 1
-            if self._failures == 1:
-                self._first_failure = self._last_failure
-                _log.error(
-                    "Groups and permissions cannot be looked up: %r. %s.", error, self._consequence
-                )
+        figures = self._figures_of_this_process()
+        with figures.lock:
+            ended = figures.end_if_over()
+            figures.last_failure = monotonic()
+            figures.succeeded_since = False
+            figures.failures += 1
+            is_first = figures.failures == 1
+            if is_first:
+                figures.first_failure = figures.last_failure
+        self._log_end(ended)
+        if is_first:
+            _log.error(
+                "Groups and permissions cannot be looked up: %r. %s.", error, self._consequence
+            )
 
     def lookup_succeeded(self) -> None:
         """Take note that a lookup has succeeded, and log if an outage is over."""
-        if self._failures:
-            with self._lock:
-                self._succeeded_since = True
-                self._end_if_over()
+        figures = self._figures_of_this_process()
+        if figures.failures:
+            with figures.lock:
+                figures.succeeded_since = True
+                ended = figures.end_if_over()
+            self._log_end(ended)
 
-    def _end_if_over(self) -> None:
-        quiet = monotonic() - self._last_failure
-        if self._failures and self._succeeded_since and quiet >= _PAUSE:
+    def _figures_of_this_process(self) -> "_Figures":
+        # Some servers fork without telling Python, and another thread may have had the lock.
+        if self._figures.process_id != os.getpid():
+            self._figures = _Figures()
+        return self._figures
+
+    def _log_end(self, ended: tuple[int, float] | None) -> None:
+        if ended is not None:
             _log.warning(
                 "Groups and permissions can be looked up again. It failed in %d requests, "
                 "within %.0f seconds.",
-                self._failures,
-                self._last_failure - self._first_failure,
+                *ended,
             )
-            self._failures = 0
+
+
+class _Figures:
+    """What an `Outage` has counted in one process.
+
+    Nothing that can block, log or switch to another greenlet is done under the lock. A signal's
+    handler may come in between, and look up.
+    """
+
+    def __init__(self) -> None:
+        self.process_id = os.getpid()
+        self.lock = threading.RLock()
+        self.failures = 0
+        self.first_failure = self.last_failure = 0.0
+        self.succeeded_since = False
+
+    def end_if_over(self) -> tuple[int, float] | None:
+        """Begin anew if the outage is over, and return its failures and its seconds."""
+        quiet = monotonic() - self.last_failure
+        if not (self.failures and self.succeeded_since and quiet >= _PAUSE):
+            return None
+        ended = self.failures, self.last_failure - self.first_failure
+        self.failures = 0
+        return ended
 
 
 class UnavailabilityAPIFactory(APIFactory):  # type: ignore[misc]

@@ -6,13 +6,15 @@ import pytest
 import servers
 from browser.reader import Reader
 
-from repoze.what.plugins.redis.demo.passwords import write_htpasswd
+from repoze.what.plugins.redis.demo import passwords
 from repoze.what.plugins.redis.demo.people import PASSWORDS, fill
 from repoze.what.plugins.redis.demo.site import Site
 from repoze.what.plugins.redis.demo.web_server import LOOPBACK, serving
 
 EXECUTABLES = list(servers.executables().values())
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# For a page, in milliseconds, however slow the machine is.
+LONGEST_WAIT = 300_000
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -36,7 +38,7 @@ def launch():
     browsers = []
 
     def start():
-        browser = driver.chromium.launch(executable_path=executable)
+        browser = driver.chromium.launch(executable_path=executable, timeout=LONGEST_WAIT)
         browsers.append(browser)
         return browser
 
@@ -55,9 +57,14 @@ def chromium(launch):
     return launch()
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
+def another_chromium(launch):
+    return launch()
+
+
+@pytest.fixture(scope="package")
 def redis_server():
-    """A server that the test may stop, if there is any on this machine."""
+    """A server of this package's, if there is any on this machine."""
     if not EXECUTABLES:
         yield None
         return
@@ -68,10 +75,12 @@ def redis_server():
 
 @pytest.fixture
 def client(redis_server):
-    """A client of it, or else of a server in this process."""
+    """A client of it, empty, or else of a server in this process."""
     if redis_server is None:
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
-    return redis_server.client()
+    client = redis_server.client()
+    client.flushall()
+    return client
 
 
 @pytest.fixture
@@ -81,16 +90,21 @@ def options() -> dict[str, str]:
 
 @pytest.fixture
 def stoppable(redis_server):
-    """The server that the site asks."""
+    """The server that the site asks, which a test may halt."""
     if redis_server is None:
         pytest.skip("no redis-server or valkey-server on this machine")
-    return redis_server
+    yield redis_server
+    redis_server.restart()
 
 
 @pytest.fixture(scope="package")
 def htpasswd(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("passwords") / "htpasswd"
-    write_htpasswd(path, PASSWORDS)
+    with pytest.MonkeyPatch.context() as patch:
+        # That they are checked slowly is no matter here.
+        patch.setattr(passwords, "_LOG2_COST", 2)
+        patch.setattr(passwords, "_PARALLELIZATION", 1)
+        passwords.write_htpasswd(path, PASSWORDS)
     return path
 
 
@@ -127,6 +141,7 @@ def reader(chromium, address):
     def start(user: str | None = None, browser=chromium, **settings) -> Reader:
         context = browser.new_context(**{"reduced_motion": "reduce"} | settings)
         contexts.append(context)
+        context.set_default_timeout(LONGEST_WAIT)
         context.on("request", lambda request: elsewhere.append(request.url))
         context.on("console", lambda message: complaints.append(message.text))
         found = Reader(context.new_page(), address, PASSWORDS)

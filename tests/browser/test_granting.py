@@ -25,13 +25,15 @@ PAGES = [
     ],
     ids=["group", "permission"],
 )
-def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(names, scripts, reader, launch):
+def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(
+    names, scripts, reader, another_chromium
+):
     user, path, title, section, item = names
     refusal = f"“{title}” is not for you"
     one = reader(java_script_enabled=scripts)
     one.log_in(user, path)
     one.sees(refusal)
-    admin = reader("tomas", launch(), java_script_enabled=scripts)
+    admin = reader("tomas", another_chromium, java_script_enabled=scripts)
     admin.open("/admin")
     admin.sees("Groups and permissions")
     one.follow("Try again")
@@ -48,8 +50,8 @@ def test_what_is_granted_in_one_browser_is_seen_at_once_in_another(names, script
     one.sees("You are a visitor")
 
 
-def test_the_same_by_keyboard_alone(reader, launch):
-    kim, tomas = reader(), reader(browser=launch())
+def test_the_same_by_keyboard_alone(reader, another_chromium):
+    kim, tomas = reader(), reader(browser=another_chromium)
     for person, user, password in ((kim, "kim", "crossword"), (tomas, "tomas", "keyring")):
         person.open("/")
         person.tab_to("link", "Log in")
@@ -121,11 +123,14 @@ def test_after_a_wrong_password_one_is_in_the_field_and_told_what_happened(reade
     guest = reader()
     guest.log_in("nobody", "/payroll")
     assert guest.page.title().startswith("Not logged in")
+    # What was typed need not be typed again.
+    user = guest.page.get_by_label("User", exact=True)
+    assert user.input_value() == "nobody"
     field = guest.page.locator(":focus")
-    assert field.get_attribute("name") == "login"
+    assert field.get_attribute("name") == "password"
     description = guest.page.locator(f"#{field.get_attribute('aria-describedby')}")
     assert "password is wrong" in description.inner_text()
-    guest.write("mina")
+    user.fill("mina")
     guest.tab()
     guest.write("ledger")
     guest.press("Enter")
@@ -150,6 +155,7 @@ def test_without_redis_the_start_is_there_and_nobody_is_logged_out(
     visitor.open("/")
     visitor.sees("You are a visitor")
     mina.open("/")
+    mina.sees("Your groups are not known now")
     assert "Redis cannot be asked" in mina.page.get_by_role("alert").inner_text()
     mina.open("/subscribers")
     mina.sees("Redis cannot be asked")

@@ -32,6 +32,23 @@ def url(address, query, monkeypatch) -> str:
 
 
 @pytest.fixture
+def nowhere(monkeypatch):
+    """Have the sources where nobody is, for what is refused before they are asked."""
+    monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", "redis://127.0.0.1:1")
+
+
+@pytest.fixture
+def any_server() -> servers.RedisServer:
+    """A real server that is empty, for what is the same with each."""
+    executables = servers.executables()
+    if not executables:
+        pytest.skip("no redis-server or valkey-server on this machine")
+    shared = servers.running(next(iter(executables.values())))
+    shared.client().flushall()
+    return shared
+
+
+@pytest.fixture
 def groups(url) -> RedisGroupAdapter:
     return RedisGroupAdapter.from_url(url)
 

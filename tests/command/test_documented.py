@@ -137,6 +137,13 @@ def quickstart(tmp_path):
 
 
 @pytest.fixture
+def mistaken(tmp_path):
+    (tmp_path / "mistaken.json").write_text(
+        '{"groups": {"editors": ["rosa"],\n            "writers": "rosa"}}\n'
+    )
+
+
+@pytest.fixture
 def announcing_nothing(server):
     yield
     server.client().config_set("notify-keyspace-events", "")
@@ -151,7 +158,7 @@ def shell(server, query, run, tmp_path, monkeypatch):
         shell.stop_watching()
 
 
-@pytest.mark.usefixtures("quickstart", "announcing_nothing")
+@pytest.mark.usefixtures("quickstart", "mistaken", "announcing_nothing")
 def test_page(shell):
     blocks = list(examples())
     assert sum(map(len, blocks)) > 50
@@ -179,7 +186,8 @@ def test_every_command_is_on_the_page():
     page = PAGE.read_text()
 
     def commands(group, before):
-        for name, command in group.commands.items():
+        for name in group.list_commands(None):
+            command = group.get_command(None, name)
             if hasattr(command, "commands"):
                 yield from commands(command, [*before, name])
             else:

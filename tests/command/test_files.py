@@ -1,5 +1,6 @@
 """Exports to files, and imports from them: JSON, ini and XML."""
 
+import io
 import json
 import os
 import stat
@@ -8,6 +9,12 @@ import sys
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repoze.what.plugins.redis.command.failures import Failure
+from repoze.what.plugins.redis.command.json_files import read_json
+from repoze.what.plugins.redis.names import encode
 
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()}
 PERMISSIONS = {"publish": {"editors"}, "write": {"editors", "writers"}, "sell": set()}
@@ -71,6 +78,23 @@ FILES = {
 }
 
 
+WANTED = "an object with groups and permissions is wanted there"
+WANTED_KEY = "'groups' or 'permissions' is wanted there, each of them once"
+WANTED_NAME = "a name, which is a text or a whole number, is wanted there"
+
+
+class CountedFile(io.BytesIO):
+    number_of_reads = 0
+
+    def read(self, *arguments):
+        self.number_of_reads += 1
+        return super().read(*arguments)
+
+
+def is_name(value):
+    return isinstance(value, int | str) and not isinstance(value, bool) and bool(encode(value))
+
+
 @pytest.fixture
 def paths(tmp_path):
     return tmp_path / "groups", tmp_path / "permissions"
@@ -103,8 +127,10 @@ class TestJSON:
         assert path.read_text() == STAFF_AS_JSON
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_export_of_nothing(self, done, url):
-        assert json.loads(done("export", "json")) == {"groups": {}, "permissions": {}}
+    def test_export_of_one_kind(self, done, groups):
+        groups.create_section("editors")
+        document = {"groups": {"editors": []}, "permissions": {}}
+        assert json.loads(done("export", "json")) == document
 
     def test_import(self, done, tmp_path, groups, permissions):
         path = tmp_path / "staff.json"
@@ -116,9 +142,40 @@ class TestJSON:
         assert done("import", "json", str(path)) == UNCHANGED
 
     def test_import_of_the_standard_input(self, done, groups):
-        document = '{"groups": {"a": ["b", "b", 7], "a": ["c"]}, "groups": {"a": []}}'
+        document = '{"groups": {"a": ["b", "b", 7, -0, -12], "8": []}}'
         done("import", "json", "-", stdin=document)
-        assert groups.get_all_sections() == {"a": {"b", "7", "c"}}
+        assert groups.get_all_sections() == {"a": {"b", "7", "0", "-12"}, "8": set()}
+
+    def test_byte_order_mark(self, done, groups, tmp_path):
+        """Programs of Windows begin a file with it."""
+        path = tmp_path / "staff.json"
+        path.write_text(STAFF_AS_JSON, encoding="utf-8-sig")
+        assert done("import", "json", str(path)) == ADDED
+
+    def test_only_some_of_it(self, done, groups, permissions):
+        done("import", "json", "-", stdin="{}")
+        done("import", "json", "-", stdin=' {"permissions" : { } } ')
+        assert (groups.get_all_sections(), permissions.get_all_sections()) == ({}, {})
+
+    def test_names_that_are_read_in_parts(self, done, groups):
+        """What is read at once ends anywhere in a name, or in an escape or a letter of it."""
+        names = {
+            letter * length for letter in ("a", "\n", "é", "\U0001f600") for length in (9, 70_000)
+        }
+        for text in (
+            json.dumps({"groups": {"all": [*names]}}, ensure_ascii=escaped)
+            for escaped in (True, False)
+        ):
+            done("import", "json", "-", stdin=text)
+            assert groups.get_all_sections() == {"all": names}
+
+    def test_long_name_is_not_read_over_and_over(self):
+        """It would take the square of the time."""
+        for name in (b"9" * 4_000_000, b'"' + b"a" * 4_000_000 + b'"'):
+            file = CountedFile(b'{"groups": {"a": [' + name + b"]}}")
+            _, (_, _, item) = read_json(file)
+            assert item == name.strip(b'"')
+            assert file.number_of_reads < 30
 
     def test_any_names(self, done, groups, permissions, tmp_path):
         names = {*IN_TEXT, *BEYOND_TEXT}
@@ -133,36 +190,83 @@ class TestJSON:
     @pytest.mark.parametrize(
         ("document", "problem"),
         [
-            ("", "no JSON, or not all of it"),
-            (STAFF_AS_JSON[:-3], "no JSON, or not all of it"),
-            (STAFF_AS_JSON + "x", "no JSON, or not all of it"),
-            ("\ufeff", "no JSON, or not all of it"),
-            ('{"groups": {"a": [' + "9" * 5000 + "]}}", "no JSON, or not all of it"),
-            ("[]", "An object with groups and permissions is wanted in the JSON, not 'start_arr"),
-            ("7", "An object with groups and permissions is wanted in the JSON, not 7."),
-            ('{"users": {}}', "The key 'groups' or 'permissions' is wanted in the JSON, not 'us"),
-            ('{"groups": []}', "The value of 'groups', an object with a list for each, is wanted"),
-            ('{"groups": {"a": "b"}}', "A list for 'a' of 'groups' is wanted in the JSON, not 'b'"),
-            ('{"groups": {"a": {}}}', "A list for 'a' of 'groups' is wanted in the JSON"),
-            ('{"groups": {"a": [null]}}', "A name in the list for 'a' of 'groups' is wanted"),
-            ('{"groups": {"a": [true]}}', "A name in the list for 'a' of 'groups' is wanted"),
-            ('{"groups": {"a": [1.5]}}', "A name in the list for 'a' of 'groups' is wanted"),
-            ('{"groups": {"a": [[]]}}', "A name in the list for 'a' of 'groups' is wanted"),
-            ('{"groups": {"a": [""]}}', "'' cannot name a section or an item"),
-            ('{"groups": {"": []}}', "'' cannot name a section or an item"),
+            ("", f"1, column 1: {WANTED}, not the end."),
+            (" \n ", f"2, column 2: {WANTED}, not the end."),
+            ("[]", f"1, column 1: {WANTED}, not a list."),
+            ("7", f"1, column 1: {WANTED}, not a number."),
+            ("null", f"1, column 1: {WANTED}, not null."),
+            ("nil", "1, column 1: that is no JSON: text is written in double quotes."),
+            ("'a'", "1, column 1: that is no JSON."),
+            (STAFF_AS_JSON[:-3], "11, column 4: a comma or } is wanted there, not the end."),
+            (STAFF_AS_JSON + "[]", "13, column 1: nothing more is wanted there, not a list."),
+            (STAFF_AS_JSON + "x" * 9, "13, column 1: that is no JSON: text is written in double"),
+            ('{"users": {}}', f"1, column 2: {WANTED_KEY}."),
+            ('{"groups": {},\n"groups": {}}', f"2, column 1: {WANTED_KEY}."),
+            ('{"groups": {"a": [],\n "b": [], "a": []}}', "'a' comes twice among the groups."),
+            ('{"groups": {"7": [], "\\u0037": []}}', "'7' comes twice among the groups."),
+            ('{"groups" {}}', "1, column 11: a colon is wanted there, not an object."),
+            ('{"groups": {"a" []}}', "1, column 17: a colon is wanted there, not a list."),
+            ("{groups: {}}", "1, column 2: that is no JSON: text is written in double quotes."),
+            ("{7: {}}", "1, column 2: a name in quotes is wanted there, not a number."),
+            ('{"groups": ["a"]}', "12: an object with a list for each of the groups is wanted the"),
+            ('{"groups": {"a": "b"}}', "1, column 18: a list for 'a' is wanted there, not a text."),
+            ('{"groups": {"a": {}}}', "1, column 18: a list for 'a' is wanted there, not an obj"),
+            ('{"groups": {"a": [null]}}', f"1, column 19: {WANTED_NAME}, not null."),
+            ('{"groups": {"a": [true]}}', f"1, column 19: {WANTED_NAME}, not true."),
+            ('{"groups": {"a": [1.5]}}', f"1, column 19: {WANTED_NAME}, not a number."),
+            ('{"groups": {"a": [007]}}', f"1, column 19: {WANTED_NAME}, not a number."),
+            ('{"groups": {"a": [[]]}}', f"1, column 19: {WANTED_NAME}, not a list."),
+            ('{"groups": {"a": ["b",]}}', "column 23: there is a comma too many before that."),
+            ('{"groups": {"a": ["b" "c"]}}', "column 23: a comma or ] is wanted there, not a tex"),
+            ('{"groups": {"a": ["b\nc"]}}', "column 21: that is no JSON."),
+            (r'{"groups": {"a": ["\x"]}}', "column 19: that is no JSON: there is no such escape"),
+            ('{"groups": {"a": ["b', "column 21: that is no JSON."),
+            ('{"groups": {"a": ["b\\', "column 21: that is no JSON."),
+            ('{"groups": {"a": ["é", ""]}}', "column 24: '' cannot name a section or an item"),
+            ('{"groups": {"": []}}', "1, column 13: '' cannot name a section or an item"),
             (r'{"groups": {"a": ["\ud800"]}}', r"'\ud800' cannot name a section or an item"),
         ],
     )
-    def test_import_of_something_else(self, refused, groups, document, problem):
-        assert problem in refused("import", "json", "-", stdin=document)
-        assert groups.get_all_sections() == {}
+    def test_import_of_something_else(self, refused, nowhere, document, problem, tmp_path):
+        line = refused("import", "json", "-", stdin=document)
+        assert problem in line
+        assert line.startswith("Error: standard input: ")
+        path = tmp_path / "staff.json"
+        path.write_text(document)
+        assert refused("import", "json", str(path)) == line.replace("standard input", str(path))
+
+    @given(
+        before=st.text(st.sampled_from('{}[],:"\\ \n a1-.eénull'), max_size=12),
+        text=st.text(max_size=5),
+    )
+    def test_json_and_what_is_none(self, before, text):
+        """What Python's own parser refuses is refused, and what it reads is read the same."""
+        for name in (json.dumps(text), json.dumps(text, ensure_ascii=False), before, f'"{before}"'):
+            document = f'{{"groups": {{"a": [{name}]}}}}'
+            try:
+                wanted = json.loads(document)
+            except ValueError:
+                wanted = None
+            try:
+                entries = list(read_json(io.BytesIO(document.encode("utf-8", "surrogatepass"))))
+            except Failure:
+                # Or it is JSON, with something else in it than names.
+                assert wanted is None or not all(map(is_name, wanted["groups"].get("a", [0])))
+            else:
+                assert [item for _, _, item in entries if item is not None] == [
+                    str(item).encode("utf-8", "surrogateescape")
+                    for items in wanted["groups"].values()
+                    for item in items
+                ]
 
     def test_nothing_is_written_before_all_is_read(self, refused, groups):
         refused("import", "json", "-", stdin=STAFF_AS_JSON[:-2])
         assert groups.get_all_sections() == {}
 
-    def test_bytes_that_are_not_utf_8(self, refused, url):
-        assert "no JSON" in refused("import", "json", "-", stdin=b'{"groups": {"\xff": []}}')
+    def test_bytes_that_are_not_utf_8(self, refused, nowhere):
+        assert refused("import", "json", "-", stdin=b'{"groups":\n{"a\xff": []}}') == (
+            "Error: standard input: line 2, column 4: that is not UTF-8.\n"
+        )
 
 
 class TestIniAndXML:
@@ -360,8 +464,10 @@ class TestFile:
         assert stat.S_ISFIFO(pipe.stat().st_mode)
 
     def test_no_such_folder(self, refused, staff, tmp_path):
-        file = tmp_path / "nowhere" / "staff.json"
-        assert "No such file or directory" in refused("export", "json", str(file))
+        for nowhere in (tmp_path / "nowhere" / "staff.json", "/nonexistent/staff.json"):
+            assert refused("export", "json", str(nowhere)) == (
+                f"Error: {nowhere}: No such file or directory\n"
+            )
 
     @pytest.mark.parametrize("file_format", [("json",), ("ini", "--groups"), ("xml", "--groups")])
     def test_no_such_file(self, refused, url, file_format):
@@ -371,7 +477,7 @@ class TestFile:
 
     @pytest.mark.parametrize("direction", ["export", "import"])
     @pytest.mark.parametrize("file_format", [("json",), ("ini", "--groups"), ("xml", "--groups")])
-    def test_folder(self, refused, url, direction, file_format, tmp_path):
+    def test_folder(self, refused, staff, direction, file_format, tmp_path):
         assert refused(direction, *file_format, str(tmp_path)) == (
             f"Error: {tmp_path}: Is a directory\n"
         )
@@ -383,7 +489,9 @@ class TestFile:
         assert path.read_text() == STAFF_AS_JSON
 
     def test_disk_is_full(self, refused, staff):
-        assert refused("export", "json", "/dev/full") == "Error: No space left on device\n"
+        assert refused("export", "json", "/dev/full") == (
+            "Error: /dev/full: No space left on device\n"
+        )
 
     def test_failure_leaves_the_file_as_it_was(self, refused, path):
         assert "cannot be reached" in refused(

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 import redis
 import servers
 
 from repoze.what.plugins.redis import command
+from repoze.what.plugins.redis.command.program import program
 
 PASSWORD = "open-sesame"
 LIST = ("groups", "list")
@@ -78,7 +80,7 @@ def test_tls_with_a_server_that_has_none(refused, server):
 
 def test_namespace_with_a_space(refused):
     assert refused("--url", "redis://localhost", "--namespace", "my app", *LIST) == (
-        "Error: A namespace is letters, digits and _ . : -, not 'my app'\n"
+        "Error: namespace is letters, digits and _ . : -.\n"
     )
 
 
@@ -99,27 +101,34 @@ def test_no_such_database(refused, server):
     assert "DB index is out of range. Choose another db" in line
 
 
-@pytest.mark.parametrize("missing", ["click", "ijson"])
-def test_without_the_extra(missing, monkeypatch, capsys):
-    for name in list(sys.modules):
-        if name.startswith(f"{command.__name__}."):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    assert ended.value.code == 2
-    assert capsys.readouterr() == (
-        "",
-        f"Error: {missing} is not installed. Run: pip install 'repoze.what.plugins.redis[cli]'\n",
+@pytest.fixture
+def run_without(monkeypatch, capsys):
+    """Return what runs the program where a module is missing, and returns its standard error."""
+
+    def run(missing):
+        for name in list(sys.modules):
+            if name.startswith(f"{command.__name__}."):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, missing, None)
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        assert ended.value.code == 2
+        stdout, stderr = capsys.readouterr()
+        assert stdout == ""
+        return stderr
+
+    return run
+
+
+def test_without_the_extra(run_without):
+    assert run_without("click") == (
+        "Error: click is not installed. Run: pip install 'repoze.what.plugins.redis[cli]'\n"
     )
 
 
-def test_something_else_is_missing(monkeypatch):
-    monkeypatch.delitem(sys.modules, f"{command.__name__}.program", raising=False)
-    monkeypatch.delitem(sys.modules, f"{command.__name__}.watching", raising=False)
-    monkeypatch.setitem(sys.modules, "datetime", None)
-    with pytest.raises(ModuleNotFoundError, match="datetime"):
-        command.main()
+def test_something_else_is_missing(run_without):
+    """No error of any kind ends with 1, which is an answer."""
+    assert "ModuleNotFoundError: import of sqlite3 halted" in run_without("sqlite3")
 
 
 def test_without_sqlalchemy(refused, monkeypatch):
@@ -178,10 +187,56 @@ def test_output_that_the_terminal_cannot_encode(server):
     assert (result.returncode, result.stdout, result.stderr) == (0, "Micha\\u0142\n", "")
 
 
-def test_closed_output(server):
-    command = f"'{sys.executable}' -m repoze.what.plugins.redis.command groups list >&- 2>&-"
-    environment = {**os.environ, "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}"}
-    assert subprocess.run(["/bin/sh", "-c", command], env=environment, check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("arguments", "status", "error"),
+    [
+        ("groups create interns >&- 2>&-", 0, ""),
+        ("groups list >&-", 2, "Error: standard output: Bad file descriptor\n"),
+        ("groups list >&- 2>&-", 2, ""),
+        ("export json >&-", 2, "Error: standard output: Bad file descriptor\n"),
+        ("groups list >/dev/full", 2, "Error: standard output: No space left on device\n"),
+        ("can rosa write >/dev/full", 2, "Error: standard output: No space left on device\n"),
+        ("export json >/dev/full", 2, "Error: standard output: No space left on device\n"),
+        ("groups show ghosts 2>/dev/full", 2, ""),
+        ("groups list >/dev/full 2>/dev/full", 2, ""),
+        (
+            "import json - <&-",
+            2,
+            "Error: standard input: Bad file descriptor\n",
+        ),
+        (
+            "groups delete editors <&-",
+            2,
+            "The group 'editors' goes, with 1 member: 'rosa'\n"
+            "Permissions that are revoked first: 'write'\n"
+            "Error: Nothing was done: there is nobody to ask. Say --yes if you want it.\n",
+        ),
+        (
+            "repair <&-",
+            2,
+            "groups: Section 'editors' has items and the mark of an empty section. It is read as "
+            "if it had not; repair() removes the mark.\n"
+            "Error: Nothing was done: there is nobody to ask. Say --yes if you want it.\n",
+        ),
+    ],
+)
+def test_streams_that_cannot_be_used(any_server, arguments, status, error):
+    """No failure has the exit status of an answer, and a traceback is none."""
+    any_server.client(db=1).sadd("editors", "rosa", "")
+    any_server.client(db=2).sadd("write", "editors")
+    command = f"'{sys.executable}' -m repoze.what.plugins.redis.command {arguments}"
+    result = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env={
+            **os.environ,
+            "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{any_server.port}",
+            "PYTHONUNBUFFERED": "",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (status, error)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +245,7 @@ def test_closed_output(server):
 def test_nobody_reads_the_answer(server, arguments):
     """That is no answer, so it is neither 0 nor 1."""
     server.client(db=1).sadd("editors", "rosa", "")
+    server.client(db=2).sadd("write", "editors")
     with subprocess.Popen(
         [sys.executable, "-m", "repoze.what.plugins.redis.command", *arguments],
         env={
@@ -224,6 +280,7 @@ def test_process(server):
     server.client(db=1).sadd("editors", "")
     result = run_process(server, "groups", "list")
     assert (result.returncode, result.stdout, result.stderr) == (0, "editors\n", "")
+    assert run_process(server, "permissions", "create", "write").returncode == 0
     assert run_process(server, "can", "rosa", "write").returncode == 1
     result = run_process(server, "groups", "list", "--nonsense")
     assert (result.returncode, result.stdout) == (2, "")
@@ -255,7 +312,95 @@ def test_answers_are_read_as_bytes(done, address, query, groups):
 
 def test_url_before_environment(done, server, monkeypatch):
     monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", "redis://127.0.0.1:1")
-    assert done("--url", f"redis://127.0.0.1:{server.port}", "groups", "list") == ""
+    server.client(db=1).sadd("editors", "rosa")
+    assert done("--url", f"redis://127.0.0.1:{server.port}", "groups", "list") == "editors\n"
+
+
+def commands(group, before=()):
+    """Return the words of each command that does something."""
+    for name in group.list_commands(None):
+        found = group.get_command(None, name)
+        if isinstance(found, click.Group):
+            yield from commands(found, (*before, name))
+        else:
+            yield *before, name
+
+
+@pytest.fixture
+def all_commands():
+    return list(commands(program))
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(done, all_commands, option):
+    assert "groups" in done(option)
+    for words in all_commands:
+        shown = done(*words, option)
+        assert f"Usage: program {' '.join(words)} [OPTIONS]" in shown
+        # They are told once.
+        assert "--url" not in shown
+
+
+def test_options_after_the_command(done, any_server):
+    """As before it; what is said last counts."""
+    url = ("--url", f"redis://127.0.0.1:{any_server.port}")
+    databases = ("--groups-db", "4", "--permissions-db", "5")
+    done("groups", "create", *url, *databases, "plain")
+    done(*url, "groups", *databases, "create", "other")
+    indexed = ("--db=4", "--namespace=n")
+    done("--url", "redis://127.0.0.1:1", "groups", "create", "indexed", *url, *indexed)
+    client = any_server.client(db=4)
+    assert client.smembers("plain") == client.smembers("other") == {b""}
+    assert client.smembers("{n}:groups:sections") == {b"indexed"}
+    # Those of copy are of the target.
+    target = f"redis://127.0.0.1:{any_server.port}/6"
+    done(*indexed, "copy", target, "--namespace", "m", *url)
+    assert any_server.client(db=6).smembers("{m}:groups:sections") == {b"indexed"}
+
+
+def test_every_command_takes_the_url(run, all_commands):
+    for words in all_commands:
+        # Arguments are wanted, or a URL that is one.
+        result = run(*words, "--url", f"nonsense-{PASSWORD}")
+        assert result.exit_code == 2
+        assert "No such option" not in result.stderr
+        assert PASSWORD not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (f"redis://:{PASSWORD}@localhost", *LIST),
+        ("--db", f"redis://:{PASSWORD}@localhost", *LIST),
+        (*LIST, f"redis://:{PASSWORD}@localhost"),
+        ("copy", "redis://localhost", f"redis://:{PASSWORD}@localhost"),
+        ("import", "sql", "sqlite://", f"postgresql://rosa:{PASSWORD}@localhost/x"),
+        ("groups", f"--redis://:{PASSWORD}@localhost"),
+        ("watch", "--every", f"redis://:{PASSWORD}@localhost"),
+    ],
+)
+def test_url_in_the_wrong_place(run, words):
+    """What is not understood is shown, but for what comes after ://."""
+    result = run(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "://..." in result.stderr
+    assert PASSWORD not in result.stderr
+
+
+def test_what_is_loaded(any_server):
+    """It takes as long as what a command does, so a command loads what is its own."""
+    any_server.client(db=1).sadd("editors", "rosa")
+    # It tells what modules import, and not what is imported by name.
+    loaded = run_process(any_server, "groups", "list", PYTHONPROFILEIMPORTTIME="1").stderr
+    assert "repoze.what.plugins.redis.command.leftovers\n" in loaded
+    for module in ("repoze.what.plugins.redis.command.importing", "webob", "repoze.who.config"):
+        assert f" {module}\n" not in loaded
+
+
+def test_no_arguments(run):
+    result = run()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Without it, what" in result.stderr
 
 
 def test_where_the_sources_lie(done, server):

@@ -2,10 +2,11 @@
 
 import io
 import json
+from contextlib import suppress
 
 import pytest
 
-from repoze.what.adapters import SourceUnavailable
+from repoze.what.adapters import ItemPresentError, SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 pytestmark = pytest.mark.usefixtures("url")
@@ -21,11 +22,6 @@ class Keyboard(io.BytesIO):
 def test_list(done, staff):
     assert done("groups", "list") == "editors\ninterns\nwriters\n"
     assert json.loads(done("groups", "list", "--json")) == ["editors", "interns", "writers"]
-
-
-def test_list_of_nothing(done):
-    assert done("groups", "list") == ""
-    assert done("groups", "list", "--json") == "[]\n"
 
 
 def test_show(done, staff):
@@ -190,6 +186,101 @@ def test_rename_that_is_interrupted(
         "write": {"redaction", "writers"},
         "sell": set(),
     }
+
+
+@pytest.mark.parametrize("step", STEPS, ids=["keep", "rename", "hand on"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("again", ["write", "publish"])
+def test_rename_that_is_interrupted_and_granted_again(
+    run, done, *, staff, groups, permissions, monkeypatch, step, is_done, again
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, step, SourceUnavailable(GONE), is_done=is_done)
+        run("groups", "rename", "editors", "redaction")
+    (group,) = groups.get_section_names() & {"editors", "redaction"}
+    with suppress(ItemPresentError):
+        permissions.include_items(again, [group])
+    if (step, is_done) == (STEPS[-1], True):
+        return
+    assert done("groups", "rename", "editors", "redaction") == (
+        "Permissions that go along: 'publish', 'write'\n"
+    )
+    assert permissions.get_all_sections() == {
+        "publish": {"redaction"},
+        "write": {"redaction", "writers"},
+        "sell": set(),
+    }
+
+
+@pytest.mark.parametrize("granted", [("sell",), ("sell", "publish")])
+def test_revoked_while_a_rename_is_completed(
+    run, done, *, staff, groups, permissions, monkeypatch, granted
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, STEPS[1], SourceUnavailable(GONE), is_done=True)
+        run("groups", "rename", "editors", "redaction")
+    for permission in granted:
+        permissions.include_items(permission, ["redaction"])
+    exclude_item = RedisPermissionAdapter.exclude_item
+
+    def exclude_too_late(adapter, permission, group):
+        if (permission, group) == ("publish", WAITING):
+            exclude_item(permissions, permission, group)
+        exclude_item(adapter, permission, group)
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_item", exclude_too_late)
+    assert done("groups", "rename", "editors", "redaction") == (
+        "Permissions that go along: 'write'\n"
+    )
+    assert permissions.find_sections("redaction") == {"write", *granted}
+
+
+KEPT = (
+    f"Kept for \"{WAITING}\", which was interrupted: 'publish', 'write'. Run that again; or grant "
+    "it to the group that is to have it, and revoke it from that name.\n"
+)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_kept_is_told(run, done, *, staff, groups, permissions, monkeypatch, number):
+    """Where it was interrupted, and groups of these names came or went since."""
+    with monkeypatch.context() as patch:
+        step = (RedisPermissionAdapter, "rename_item", number)
+        interrupt(patch, step, SourceUnavailable(GONE), is_done=number == 1)
+        run("groups", "rename", "editors", "redaction")
+    result = run("check")
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "".join(
+            f"permissions: {KEPT}".replace("'publish', 'write'", f"'{name}'")
+            for name in ("publish", "write")
+        ),
+    )
+    result = run("repair", "--yes", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["left"] == [
+        {"source": "permissions", "problem": "being renamed", "section": name, "item": WAITING}
+        for name in ("publish", "write")
+    ]
+    groups.create_section("redaction" if number == 1 else "editors")
+    result = run("groups", "rename", "editors", "redaction")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: There is a group 'redaction' already. {KEPT}",
+    )
+    groups.delete_section("editors")
+    groups.delete_section("redaction")
+    result = run("groups", "rename", "editors", "redaction")
+    assert (result.exit_code, result.stderr) == (2, f"Error: There is no group 'editors'. {KEPT}")
+    for name in ("publish", "write"):
+        done("permissions", "revoke", name, WAITING)
+    assert done("check") == ""
+
+
+def test_group_whose_name_is_like_what_is_kept(done, staff, groups, permissions):
+    groups.create_section(WAITING)
+    permissions.include_items("sell", [WAITING])
+    assert done("check") == ""
 
 
 def test_rename_where_somebody_waits_for_the_permissions(refused, staff, groups, permissions):

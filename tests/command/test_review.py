@@ -5,6 +5,9 @@ import json
 import pytest
 import redis
 
+from repoze.what.adapters import SourceError, SourceUnavailable
+from repoze.what.plugins.redis import RedisPermissionAdapter
+
 FOUND = "groups: 'mallory' is found in section 'editors', but not in it. repair() mends it.\n"
 NOT_REPAIRED = (
     "groups: There are items of 'ghosts', but no such section. Add the name to the set of section "
@@ -75,6 +78,30 @@ def test_what_cannot_be_repaired(run, staff, permissions, groups):
     }
     result = run("repair", "--yes")
     assert (result.exit_code, result.stdout) == (1, f"0 repaired, 1 left to you.\n{NOT_REPAIRED}")
+
+
+def test_permission_that_cannot_be_read(run, staff, permissions):
+    """What it says of the rest, it says all the same."""
+    permissions.db_connection.set("{tests}:permissions:section:publish", "x")
+    result = run("check")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert "holds something that is not a set" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "is_tampered"), [(SourceUnavailable, True), (SourceError, False)]
+)
+def test_permissions_that_cannot_be_read(run, staff, groups, *, monkeypatch, error, is_tampered):
+    if is_tampered:
+        groups.db_connection.sadd("{tests}:groups:item:mallory", "editors")
+
+    def fail(_):
+        raise error("The server is gone.")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "get_all_sections", fail)
+    result = run("check")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: The server is gone.\n"
 
 
 def test_repair_with_nobody_to_ask(run, tampered, groups):

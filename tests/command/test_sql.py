@@ -16,10 +16,29 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import registry
+from sqlalchemy.engine.default import DefaultDialect
 
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()}
 PERMISSIONS = {"publish": {"editors"}, "write": {"editors", "writers"}, "sell": set()}
 PASSWORD = "open-sesame"
+
+
+class QuotingDriver:
+    """A driver that shows all that it is given."""
+
+    paramstyle = "named"
+
+    class Error(Exception):
+        pass
+
+    @staticmethod
+    def connect(**options):
+        raise QuotingDriver.Error(f"There is no server for {options}")
+
+
+class QuotingDialect(DefaultDialect):
+    import_dbapi = staticmethod(lambda: QuotingDriver)
 
 
 class Database:
@@ -248,7 +267,8 @@ def test_other_letters(refused, done, database, groups):
     assert database.groups == {"Editors": set()}
 
 
-def test_no_quickstart(refused, url, tmp_path):
+def test_no_quickstart(refused, staff, tmp_path):
+    (tmp_path / "empty.db").touch()
     for direction in ("import", "export"):
         assert refused(direction, "sql", f"sqlite:///{tmp_path}/empty.db").startswith(
             "Error: The database has no table tg_group: is it that of"
@@ -266,17 +286,45 @@ def test_another_quickstart(refused, database, url):
 @pytest.mark.parametrize(
     ("database_url", "problem"),
     [
-        ("sqlite:////no/such/folder/data.db", "The database: unable to open database file"),
+        ("sqlite:////no/such/data.db", "Error: /no/such/data.db: No such file or directory\n"),
+        ("sqlite:///file:no-such?uri=true", "The database: unable to open database file"),
+        ("sqlite:///file:no-such?uri=true&mode=ro", "The database: unable to open database file"),
         (f"nonsense {PASSWORD}", "That is no URL of a database."),
         (f"no-such-dialect://rosa:{PASSWORD}@localhost/x", "That is no URL of a database."),
         (f"postgresql://rosa:{PASSWORD}@localhost:port/x", "That is no URL of a database."),
-        (f"sqlite:///data.db?timeout={PASSWORD}", "That is no URL of a database."),
+        (f"sqlite://?timeout={PASSWORD}", "That is no URL of a database."),
+        (f"oracle://rosa:one@{PASSWORD}@localhost/x", "The URL of the database has an @ too many"),
+        (
+            f"oracle://rosa:one@{PASSWORD}/x@localhost/x",
+            "The URL of the database has an @ too many",
+        ),
         (f"oracle+cx_oracle://rosa:{PASSWORD}@localhost/x", "is not installed: cx_Oracle. Install"),
     ],
 )
-def test_wrong_database(refused, url, direction, database_url, problem):
+def test_wrong_database(
+    refused, nowhere, direction, *, database_url, problem, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
     line = refused(direction, "sql", database_url)
     assert problem in line
+    assert PASSWORD not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("direction", ["import", "export"])
+@pytest.mark.parametrize(
+    "database_url",
+    [
+        f"quoting://rosa:{PASSWORD}@localhost/x",
+        f"quoting://localhost/x?password=one&{PASSWORD}=two",
+        f"quoting://localhost/x?password=one&two={PASSWORD}&two=three",
+    ],
+)
+def test_driver_that_quotes_the_url(refused, nowhere, monkeypatch, direction, database_url):
+    """As that of PostgreSQL does with options that it does not know."""
+    monkeypatch.setitem(registry.impls, "quoting", lambda: QuotingDialect)
+    line = refused(direction, "sql", database_url)
+    assert "The database: There is no server for" in line
     assert PASSWORD not in line
 
 

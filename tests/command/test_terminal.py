@@ -1,14 +1,6 @@
-"""What somebody at a terminal sees: progress, questions, and names to complete."""
+"""What somebody at a terminal sees: progress and questions."""
 
 import json
-import os
-import subprocess
-import sys
-
-import click.testing
-import pytest
-
-from repoze.what.plugins.redis.command.program import program
 
 
 def test_progress(run_at_terminal, staff, tmp_path, address, query):
@@ -45,50 +37,3 @@ def test_interrupted_question(run_at_terminal, staff, groups):
     status, shown = run_at_terminal("groups", "delete", "editors", typed="\x04")
     assert (status, "Interrupted." in shown) == (130, True)
     assert "editors" in groups.get_all_sections()
-
-
-@pytest.mark.parametrize(
-    ("words", "completed"),
-    [
-        ("groups show ", ["editors", "interns", "writers"]),
-        ("groups show ed", ["editors"]),
-        ("groups delete in", ["interns"]),
-        ("permissions grant ", ["publish", "sell", "write"]),
-        ("permissions grant publish wr", ["writers"]),
-        ("permissions grant publish writers ", ["editors", "interns", "writers"]),
-        ("can rosa pu", ["publish"]),
-        ("groups re", ["remove", "rename"]),
-        ("--url redis://127.0.0.1:1 groups show ", []),
-        ("--namespace a/b groups show ", []),
-    ],
-)
-def test_completion(words, completed, staff, groups):
-    for name in ("ed itor", "ed\nitor"):
-        groups.create_section(name)
-    result = click.testing.CliRunner().invoke(
-        program,
-        prog_name="repoze-what-redis",
-        env={
-            "_REPOZE_WHAT_REDIS_COMPLETE": "bash_complete",
-            "COMP_WORDS": f"repoze-what-redis {words}",
-            "COMP_CWORD": str(len(words.split(" "))),
-        },
-    )
-    assert result.exit_code == 0
-    assert result.stdout.split() == [f"plain,{name}" for name in completed]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script(shell):
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from repoze.what.plugins.redis.command import main; main()",
-        ],
-        env={**os.environ, "_REPOZE_WHAT_REDIS_COMPLETE": f"{shell}_source"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "_repoze_what_redis_completion" in result.stdout

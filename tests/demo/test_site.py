@@ -4,6 +4,8 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
+import redis
+import servers
 from webtest import Submit, TestApp
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
@@ -135,6 +137,7 @@ def test_a_wrong_password_is_refused_and_the_target_kept(browser):
     assert page.html.title.text.startswith("Not logged in")
     assert page.html.find(id="login")["aria-describedby"] == alert["id"]
     assert page.form["came_from"].value == "/payroll"
+    assert page.form["login"].value == "mina"
     assert page.form["password"].value == ""
     assert "Not logged in" in app.get("/").text
 
@@ -162,8 +165,20 @@ def test_whoever_has_no_account_is_refused_like_a_wrong_password(login, browser)
     wrong = log_in(browser(), "rosa", "odd", status=403)
     form = {"login": login.encode("utf-8", "surrogatepass"), "password": b"odd"}
     page = app.post("/login", form, status=403)
-    assert str(page.html.main) == str(wrong.html.main)
+    contents = []
+    for answer in (page, wrong):
+        # What was typed.
+        del answer.html.main.find(id="login")["value"]
+        contents.append(str(answer.html.main))
+    assert contents[0] == contents[1]
     assert set(page.headers) == set(wrong.headers)
+
+
+def test_what_was_typed_cannot_put_markup_into_the_form(browser):
+    typed = '"><script>alert(1)</script>'
+    page = log_in(browser(), typed, "wrong", status=403)
+    assert page.form["login"].value == typed
+    assert not page.html.find_all("script")
 
 
 @pytest.mark.parametrize(
@@ -220,6 +235,152 @@ def test_logging_out_takes_a_click(browser):
 
 def test_logging_out_twice_does_no_harm(browser):
     browser().post("/logout", status=303)
+
+
+def kept(app):
+    """The cookie as somebody has it who has read it on the way, or at the same desk."""
+    return app.cookies["gazette_session"].strip('"')
+
+
+def with_cookie(newspaper, cookie):
+    app = TestApp(newspaper)
+    app.set_cookie("gazette_session", cookie)
+    return app
+
+
+def test_the_cookie_does_not_outlive_the_logout(browser, newspaper, groups):
+    app, other = browser("tomas"), browser("tomas")
+    cookie, token = kept(app), app.get("/").form["form_token"].value
+    app.get("/").form.submit(status=303)
+    thief = with_cookie(newspaper, cookie)
+    thief.get("/admin", status=302)
+    thief.post("/admin", {**ADD_KIM, "form_token": token}, status=302)
+    assert "kim" not in groups.get_section_items("editors")
+    assert "You are a visitor" in thief.get("/")
+    # Each session has an end of its own.
+    other.get("/admin", status=200)
+
+
+def test_a_renewed_cookie_does_not_outlive_the_logout_either(browser, newspaper, monkeypatch):
+    app = browser("ben")
+    cookies = [kept(app)]
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 11 * 60)
+    app.get("/")
+    cookies.append(kept(app))
+    assert cookies[0] != cookies[1]
+    app.get("/").form.submit(status=303)
+    for cookie in cookies:
+        assert "You are a visitor" in with_cookie(newspaper, cookie).get("/")
+
+
+@pytest.mark.parametrize("password", ["ledger", "wrong"])
+def test_the_cookie_does_not_outlive_another_login(password, browser, newspaper):
+    app = browser("ben")
+    cookie = kept(app)
+    log_in(app, "mina", password, status="*")
+    assert "You are a visitor" in with_cookie(newspaper, cookie).get("/")
+
+
+def test_logging_out_is_possible_while_redis_is_not(running_server, htpasswd):
+    client = running_server.client()
+    groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
+    fill(groups, permissions)
+    app = TestApp(Site(groups, permissions, htpasswd))
+    log_in(app, "mina", "ledger")
+    cookie = kept(app)
+    running_server.halt()
+    app.post("/logout", status=303)
+    running_server.resume()
+    fill(groups, permissions)
+    app.set_cookie("gazette_session", cookie)
+    app.get("/payroll", status=302)
+
+
+def test_no_session_is_longer_than_a_working_day(browser, newspaper, monkeypatch):
+    app = browser("ben")
+    now = time.time()
+    for minutes in range(0, 12 * 60, 20):
+        monkeypatch.setattr("time.time", lambda minutes=minutes: now + minutes * 60)
+        assert "You are ben" in app.get("/")
+    monkeypatch.setattr("time.time", lambda: now + 12 * 60 * 60 + 1)
+    assert "You are a visitor" in app.get("/")
+    # What has ended is forgotten at the next login.
+    log_in(app, "ben", "notebook")
+    assert "You are ben" in app.get("/")
+
+
+# Guessing
+
+
+def test_passwords_cannot_be_guessed_by_trying_many(browser, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now)
+    session = browser("mina")
+    for _ in range(5):
+        log_in(browser(), "mina", "wrong", status=403)
+    # Not even the right one is looked at.
+    answer = log_in(browser(), "mina", "ledger", "/login?came_from=/payroll", status=429)
+    assert "five wrong passwords" in answer.html.find(role="alert").text
+    assert answer.form["login"].value == "mina"
+    assert answer.form["came_from"].value == "/payroll"
+    assert answer.headers["Retry-After"] == "60"
+    assert "Set-Cookie" not in answer.headers
+    # It is of no consequence for others, nor for who is logged in.
+    session.get("/payroll", status=200)
+    log_in(browser(), "ben", "notebook", status=303)
+    monkeypatch.setattr("time.time", lambda: now + 61)
+    log_in(browser(), "mina", "ledger", status=303)
+
+
+def test_whoever_has_no_account_is_slowed_alike(browser):
+    for status in [403] * 5 + [429]:
+        log_in(browser(), "nobody", "wrong", status=status)
+
+
+def test_right_passwords_may_be_many(browser):
+    for _ in range(3):
+        for password in ["wrong"] * 3 + ["ledger"]:
+            log_in(browser(), "mina", password, status="*")
+        assert "You are mina" in browser("mina").get("/")
+
+
+# The name of the site
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "127.0.0.1:8080"])
+def test_the_site_is_at_this_machine(host, browser):
+    browser().get("/", headers={"Host": host}, status=200)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "127x0.0.1",
+        "evil.example#localhost",
+        "localhost:80@evil.example",
+        "localhost@evil.example",
+        "localhost:80\n",
+    ],
+)
+def test_a_name_that_was_led_here_gets_nothing(host, browser, groups):
+    """DNS rebinding: to the browser, the page of another site is of the same one as this."""
+    app = browser("tomas")
+    token = app.get("/").form["form_token"].value
+    headers = {"Host": host, "Origin": f"http://{host.strip()}"}
+    login = {"login": "tomas", "password": "keyring"}
+    for answer in (
+        app.get("/", headers=headers, status=400),
+        app.post("/login", login, headers=headers, status=400),
+        app.post("/admin", {**ADD_KIM, "form_token": token}, headers=headers, status=400),
+    ):
+        assert "Set-Cookie" not in answer.headers
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "kim" not in groups.get_section_items("editors")
 
 
 # The cookie
@@ -566,24 +727,41 @@ def test_every_page_is_accessible(path, browser):
 # Redis in trouble
 
 
+class PatientConnection(redis.Connection):
+    """It waits for replies as long as a test says at the time."""
+
+    seconds = 60
+
+    def send_command(self, *command, **options):
+        super().send_command(*command, **options)
+        self._sock.settimeout(self.seconds)
+
+
 @pytest.mark.parametrize(
     "outage",
     [("halt", "resume", "cannot be reached"), ("freeze", "thaw", "did not answer")],
     ids=["halted", "frozen"],
 )
 def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
-    outage, running_server, htpasswd, caplog
+    outage, running_server, htpasswd, caplog, monkeypatch
 ):
     stop, start, reason = outage
-    client = running_server.client(socket_timeout=1)
+    pool = redis.ConnectionPool(PatientConnection, host=servers.HOST, port=running_server.port)
+    client = redis.Redis(connection_pool=pool)
     groups, permissions = RedisGroupAdapter(client), RedisPermissionAdapter(client)
     fill(groups, permissions)
     app = TestApp(Site(groups, permissions, htpasswd))
     log_in(app, "tomas", "keyring")
     getattr(running_server, stop)()
+    # Nothing can come: nobody need wait for it.
+    monkeypatch.setattr(PatientConnection, "seconds", 0.01)
     page = app.get("/", status=200)
-    assert page.html.h1.text == "You are a visitor"
+    assert page.html.h1.text == "Your groups are not known now"
     assert "Redis cannot be asked" in page.html.find(role="alert").text
+    # Nothing on the page says that nobody is logged in.
+    assert "You are a visitor" not in page.text
+    for protected in PAGES:
+        assert row(page, protected.title).endswith(" No Not while Redis cannot be asked.")
     assert "Redis cannot be asked" in page.html.nav.text
     for path in ("/payroll", "/crossword", "/admin"):
         page = app.get(path, status=503)
@@ -594,8 +772,18 @@ def test_without_redis_everybody_is_a_visitor_and_the_pages_say_so(
     assert caplog.text.count(reason) == 1
     assert "Traceback" not in caplog.text
     getattr(running_server, start)()
+    monkeypatch.setattr(PatientConnection, "seconds", 60)
     fill(groups, permissions)
     app.get("/payroll", status=200)
+
+
+def test_a_file_for_everybody_asks_redis_nothing(newspaper, groups, browser):
+    app = browser("tomas")
+    groups.db_connection.config_resetstat()
+    app.get("/style.css", status=200)
+    # Neither are there scripts of ours.
+    asked = groups.db_connection.info("commandstats").keys()
+    assert asked <= {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
 
 
 def test_without_redis_a_visitor_sees_the_start_and_can_log_in_for_later(running_server, htpasswd):

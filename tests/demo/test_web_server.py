@@ -1,6 +1,7 @@
 import http.client
 import socket
 import threading
+from contextlib import ExitStack, closing
 
 import pytest
 import servers
@@ -17,13 +18,13 @@ def hello(environ, start_response):
 def test_it_serves_on_a_free_port_and_stops_though_a_browser_holds_a_connection():
     threads = set(threading.enumerate())
     with serving(hello, 0) as port:
-        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
         browser.request("GET", "/")
         assert browser.getresponse().read() == b"hello"
     # Waitress takes its threads for ended a moment before they are.
     servers.wait_until(lambda: threads.issuperset(threading.enumerate()))
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((LOOPBACK, port), timeout=10)
+        socket.create_connection((LOOPBACK, port), timeout=60)
     browser.close()
 
 
@@ -40,9 +41,49 @@ def test_a_port_in_use_is_reported():
             pass
 
 
+def ask(port):
+    with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=10)) as browser:
+        browser.request("GET", "/")
+        return browser.getresponse().read()
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["nothing", "head", "body", "no other request"],
+)
+def test_requests_that_are_never_sent_to_their_end_do_not_hold_the_site(half):
+    with serving(hello, 0) as port, ExitStack() as connections:
+        for _ in range(3):
+            for _ in range(60):
+                connection = socket.create_connection((LOOPBACK, port), timeout=10)
+                connections.enter_context(connection)
+                connection.sendall(half)
+            assert ask(port) == b"hello"
+
+
+def test_a_request_that_is_sent_slowly_is_answered():
+    with (
+        serving(hello, 0) as port,
+        ExitStack() as connections,
+        socket.create_connection((LOOPBACK, port), timeout=10) as browser,
+    ):
+        browser.sendall(b"GET / HTTP/1.0\r\n")
+        for _ in range(40):
+            connections.enter_context(socket.create_connection((LOOPBACK, port), timeout=10))
+        assert ask(port) == b"hello"
+        browser.sendall(b"\r\n")
+        assert browser.recv(100).startswith(b"HTTP/1.0 200 OK")
+
+
 def test_a_body_longer_than_any_form_is_refused():
     with serving(hello, 0) as port:
-        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+        browser = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
         browser.request("POST", "/", b"x" * 100_000)
         assert browser.getresponse().status == 413
         browser.close()

@@ -1,8 +1,13 @@
 import io
 import json
 import logging
+from collections import UserString
+from functools import partial, wraps
+from types import MappingProxyType
 
 import pytest
+import redis
+import servers
 import webtest
 from framework.sources import Groups, Permissions
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
@@ -11,11 +16,13 @@ from repoze.who.middleware import PluggableAuthenticationMiddleware
 from repoze.who.plugins.auth_tkt import AuthTktCookiePlugin
 from repoze.who.plugins.basicauth import BasicAuthPlugin
 from repoze.who.plugins.redirector import RedirectorPlugin
+from webob.dec import wsgify
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
-from repoze.what.adapters import SourceUnavailable
+from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.middleware import AuthorizationMetadata, setup_auth
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.predicates import NotAuthorizedError, has_permission, is_anonymous, not_anonymous
 
 
@@ -228,6 +235,127 @@ def test_both_classifiers():
         )
 
 
+# What cannot work
+
+
+class OtherAdapter:
+    """One that does not say which kind of sources it is for."""
+
+    def find_sections(self, hint):
+        return ()
+
+
+class OfPermissions(Permissions):
+    source_kind = "permissions"
+
+
+NOWHERE = redis.Redis(host=servers.HOST, port=1, password="open sesame")
+OF_GROUPS, OF_PERMISSIONS = RedisGroupAdapter(NOWHERE), RedisPermissionAdapter(NOWHERE)
+NO_ADAPTERS = [
+    ([OF_GROUPS], [OF_PERMISSIONS], "group_adapters is a dict of adapters, .* not a list"),
+    (None, {OF_PERMISSIONS}, "permission_adapters is a dict of adapters, .* not a set"),
+    (OF_GROUPS, OF_PERMISSIONS, "group_adapters is a dict of .*, not a RedisGroupAdapter"),
+    ({"one": NOWHERE}, None, r"group_adapters\['one'\] is no adapter: Redis has no find_sections"),
+    ({"one": None}, None, "NoneType has no find_sections"),
+    (None, {"one": "redis://localhost"}, r"permission_adapters\['one'\] is no adapter: str has"),
+    ({"one": RedisGroupAdapter}, None, "is the class RedisGroupAdapter, and no adapter of that cl"),
+    (
+        {"one": OtherAdapter(), "two": OF_PERMISSIONS},
+        {"one": OF_GROUPS},
+        r"group_adapters\['two'\] is a RedisPermissionAdapter, an adapter of permissions",
+    ),
+    (
+        None,
+        {"one": OF_GROUPS},
+        "is a RedisGroupAdapter, an adapter of groups, in the place of perm",
+    ),
+    ({"one": OfPermissions()}, None, "is a OfPermissions, an adapter of permissions, in the place"),
+]
+
+
+@pytest.mark.parametrize(("groups", "permissions", "message"), NO_ADAPTERS)
+def test_adapters_that_are_none(groups, permissions, message):
+    for make in (partial(setup_auth, site), AuthorizationMetadata):
+        with pytest.raises(TypeError, match=message) as raised:
+            make(groups, permissions)
+        assert "sesame" not in str(raised.value)
+
+
+def test_adapters_that_do_not_say_what_they_are_for():
+    class Peculiar(OtherAdapter):
+        source_kind = "rows of a table"
+
+    for adapter in (OtherAdapter(), Groups(), Permissions(), Peculiar()):
+        setup_auth(site, {"one": adapter}, {"one": adapter})
+    setup_auth(site, MappingProxyType({"one": OF_GROUPS}), {"one": OF_PERMISSIONS})
+
+
+async def coroutine(scope, receive, send):
+    """As ASGI has it."""
+
+
+async def other_coroutine(one, two):
+    """No WSGI application either."""
+
+
+class Starlette:
+    async def __call__(self, scope, receive, send):
+        """As Starlette has it."""
+
+
+def passed_on(scope, receive, send):
+    return coroutine(scope, receive, send)
+
+
+class PassedOn:
+    def __call__(self, scope, receive, send):
+        return coroutine(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        (
+            coroutine,
+            r"app is an ASGI application \(coroutine\), and setup_auth is for those of WSGI",
+        ),
+        (other_coroutine, "app is an ASGI application"),
+        (partial(coroutine), r"app is an ASGI application \(partial\)"),
+        (Starlette(), r"app is an ASGI application \(Starlette\)"),
+        (Starlette().__call__, "app is an ASGI application"),
+        (passed_on, "app is an ASGI application"),
+        (PassedOn(), "app is an ASGI application"),
+        (None, "app is no WSGI application: NoneType cannot be called"),
+        ("site:app", "app is no WSGI application: str cannot be called"),
+    ],
+)
+def test_application_that_is_none(app, message):
+    with pytest.raises(TypeError, match=message):
+        setup_auth(app)
+
+
+class Answer:
+    """An application as PEP 3333 has it too: a class of answers."""
+
+    def __init__(self, environ, start_response):
+        start_response("200 OK", [])
+
+    def __iter__(self):
+        return iter([])
+
+
+@wraps(coroutine)
+def wrapped(environ, start_response):
+    return Answer(environ, start_response)
+
+
+@pytest.mark.parametrize(
+    "app", [site, Answer, wrapped, partial(site), wsgify(lambda request: ""), setup_auth(site), max]
+)
+def test_application(app):
+    setup_auth(app)
+
+
 # An identifier that authenticates
 
 
@@ -433,6 +561,29 @@ def test_every_adapter_is_asked(adapter_class, groups, expected):
     assert found_permissions == expected
     for adapter in adapters["groups"].values():
         assert [hint["repoze.what.userid"] for hint in adapter.hints] == ["rms"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter_class", "method"),
+    [
+        ("groups", Counted, "find_sections"),
+        ("permissions", Counted, "find_sections"),
+        ("permissions", CountedAtOnce, "find_sections_many"),
+        ("groups", Groups, "_find_sections"),
+        ("permissions", Groups, "_find_sections"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["admins", b"admins", UserString("admins")])
+def test_answer_that_is_one_name_is_no_collection_of_letters(kind, adapter_class, method, answer):
+    adapters = {"groups": {"one": Counted({"rms": ["admins"]})}, "permissions": {}}
+    adapters[kind]["two"] = adapter_class({})
+    setattr(adapters[kind]["two"], method, lambda hint: answer)
+    provider = AuthorizationMetadata(adapters["groups"], adapters["permissions"])
+    environ, identity = {}, {"repoze.who.userid": "rms"}
+    with pytest.raises(SourceError, match="are wanted, not the one"):
+        provider.add_metadata(environ, identity)
+    assert environ == {}
+    assert "groups" not in identity
 
 
 def test_permission_adapter_is_asked_once():

@@ -3,13 +3,14 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 import servers
 import webtest
+from forks import forked
 from framework.sources import Groups, Permissions
-from hypothesis import given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from repoze.who.classifiers import passthrough_challenge_decider
 from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
@@ -672,11 +673,11 @@ COMPOUND = {
     "Any": lambda inner: some(predicates.Any, inner),
 }
 ABSTRACT = {"Predicate", "CompoundPredicate"}
+OTHERS = {"NotAuthorizedError", "PredicateError", "UnclearRequestError", "Variables"}
 
 
 def test_every_predicate_is_put_to_the_test():
-    errors = {"NotAuthorizedError", "PredicateError"}
-    assert {*SIMPLE, *COMPOUND} - {"ours"} == set(predicates.__all__) - ABSTRACT - errors
+    assert {*SIMPLE, *COMPOUND} - {"ours"} == set(predicates.__all__) - ABSTRACT - OTHERS
 
 
 def written_out(predicate):
@@ -736,27 +737,31 @@ def test_anonymous_lets_nobody_in_whom_it_would_refuse_as_a_visitor(outermost, t
     )
     chosen = SIMPLE[outermost] if outermost in SIMPLE else COMPOUND[outermost](nested)
     site = Guarded()
-    outcomes = set()
 
-    @settings(max_examples=5_000 if thorough else 150, deadline=None)
+    def outcomes(predicate, credentials):
+        user, site.groups.answer, site.permissions.answer = credentials
+        site.predicate = predicate
+        return site.admits(user), site.admits()
+
+    @settings(max_examples=5_000 if thorough else 30)
     @given(chosen, credentials, st.booleans())
     def check(predicate, credentials, groups_fail):
-        user, groups, permissions = credentials
-        site.predicate = predicate
-        site.groups.answer, site.permissions.answer = groups, permissions
-        as_visitor = site.admits()
-        as_user = site.admits(user)
+        _, as_visitor = outcomes(predicate, credentials)
+        user, groups, _ = credentials
         if groups_fail or not groups:
             site.groups.answer = SourceUnavailable("gone")
         else:
             site.permissions.answer = SourceUnavailable("gone")
         in_outage = site.admits(user)
         assert in_outage == as_visitor, written_out(predicate)
-        outcomes.add((as_user, as_visitor))
 
     check()
     # The comparison means nothing where user and visitor never differ.
-    assert {(True, False), (False, True)} & outcomes
+    find(
+        st.tuples(chosen, credentials),
+        lambda example: len(set(outcomes(*example))) == 2,
+        settings=settings(max_examples=10_000, phases=[Phase.generate]),
+    )
 
 
 def test_suspended_user():
@@ -929,6 +934,129 @@ def test_many_threads_meet_the_outage_at_once(mode, log, clock):
         assert all(pool.map(request, range(threads)))
     assert len(log.records) == 2
     assert f"in {threads} requests" in log.messages[1]
+
+
+class Held:
+    """A step that waits, where it is taken first, until it is let go."""
+
+    def __init__(self, step):
+        self._step = step
+        self._taken = threading.Lock()
+        self.reached = threading.Event()
+        self._released = threading.Event()
+
+    def __call__(self, *arguments):
+        if self._taken.acquire(blocking=False):
+            self.reached.set()
+            assert self._released.wait(60)
+        return self._step(*arguments)
+
+    @contextmanager
+    def held(self, work):
+        """Have *work* done by a thread, which waits in the step meanwhile."""
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(work)
+            assert self.reached.wait(60)
+            try:
+                yield
+            finally:
+                self._released.set()
+            done.result()
+
+
+class Slow(logging.Handler):
+    """A log that takes its time for its first line, as one on a network does."""
+
+    def __init__(self):
+        super().__init__()
+        self.write = Held(self._add)
+        self.lines = []
+
+    def _add(self, record):
+        self.lines.append(record.getMessage())
+
+    def emit(self, record):
+        self.write(record)
+
+    def createLock(self):  # noqa: N802 - it is logging's name
+        """Have none: it is not about this one that others wait."""
+        self.lock = None
+
+
+@pytest.fixture
+def slow_log():
+    handler = Slow()
+    logger = logging.getLogger("repoze.what")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@each_mode
+def test_no_request_waits_for_the_log_of_another(mode, slow_log, clock):
+    site = Site(mode)
+    site.fail()
+    with slow_log.write.held(lambda: ask(site)):
+        for _ in range(3):
+            ask(site)
+        site.work()
+        clock.now += 10
+        ask(site)
+        assert slow_log.lines == [
+            "Groups and permissions can be looked up again. "
+            "It failed in 4 requests, within 0 seconds."
+        ]
+    assert len(slow_log.lines) == 2
+
+
+def test_fork_while_the_beginning_is_logged(slow_log, clock):
+    site = Site("refuse")
+    site.fail()
+
+    def work_of_child():
+        assert_is_503(site.user.get("/", status=503))
+        site.work()
+        clock.now += 10
+        site.user.get("/", status=200)
+        assert [line[:34] for line in slow_log.lines] == [
+            "Groups and permissions cannot be l",
+            "Groups and permissions can be look",
+        ]
+        assert "failed in 1 requests" in slow_log.lines[1]
+
+    with slow_log.write.held(lambda: ask(site)), forked(work_of_child, is_measured=True):
+        pass
+    assert len(slow_log.lines) == 1
+
+
+def test_fork_while_a_failure_is_counted(monkeypatch, log):
+    """Python is not told of this fork, as it is not of those of uWSGI."""
+    clock = Held(lambda: 5_000.0)
+    monkeypatch.setattr(unavailability, "monotonic", clock)
+    site = Site("refuse")
+    site.fail()
+    with (
+        clock.held(lambda: ask(site)),
+        forked(lambda: assert_is_503(site.user.get("/", status=503))),
+    ):
+        pass
+
+
+def test_lookup_of_a_signal_while_a_failure_is_counted(monkeypatch, log):
+    """Its handler runs in the middle of whatever the main thread is at."""
+    site = Site("refuse")
+    site.fail()
+    asked = []
+
+    def clock():
+        if not asked:
+            asked.append(True)
+            ask(site)
+        return 5_000.0
+
+    monkeypatch.setattr(unavailability, "monotonic", clock)
+    ask(site)
+    assert len(log.records) == 1
 
 
 # On a real server

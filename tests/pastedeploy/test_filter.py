@@ -1,11 +1,20 @@
 """Paste Deploy's filter: from configuration files to answers."""
 
 import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import traceback
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from pathlib import Path
 from runpy import run_path
 
 import pytest
 import servers
+from pastedeploy.conftest import EXAMPLES
 from webtest import TestApp
 
 from repoze.what.adapters import SourceUnavailable
@@ -19,17 +28,11 @@ WHO = "config_file = %(here)s/who.ini"
 NOWHERE = f"redis.url = redis://{servers.HOST}:1"
 
 
-@pytest.mark.parametrize(
-    ("file", "options"),
-    [
-        ("magazine.ini", {}),
-        ("shared.ini", {"db": 0, "namespace": "magazine"}),
-        ("behind_who.ini", {"namespace": "magazine"}),
-    ],
-)
-def test_example(url, load, fill, file, options):
+@pytest.mark.parametrize("file", ["magazine.ini", "shared.ini", "behind_who.ini"])
+def test_example(url, load, folder, file):
     browser = load(file=file)
-    groups, permissions = fill(**options)
+    script = run_path(folder / "let_rosa_publish.py")
+    groups, permissions = script["groups"], script["permissions"]
     assert browser.get("/").text == "The magazine."
     challenge = browser.get("/publish", status=401)
     assert challenge.headers["WWW-Authenticate"] == 'Basic realm="The magazine"'
@@ -53,8 +56,79 @@ def test_example_without_authentication(url, load, folder):
     assert "WWW-Authenticate" not in load(file="test.ini").get("/publish", status=401).headers
 
 
-def test_example_of_serving(url, fill, folder, monkeypatch):
+def test_example_behind_a_proxy(url, load, folder):
+    run_path(folder / "let_rosa_publish.py")
+    browser = load(file="behind_proxy.ini")
+    rosa, ben = {"X-Forwarded-User": "rosa"}, {"X-Forwarded-User": "ben"}
+    proxy, other = {"REMOTE_ADDR": "127.0.0.1"}, {"REMOTE_ADDR": "192.0.2.7"}
+    assert browser.get("/publish", headers=rosa, extra_environ=proxy).text == "Published."
+    browser.get("/publish", headers=ben, extra_environ=proxy, status=403)
+    refusal = browser.get("/publish", headers=rosa, extra_environ=other, status=401)
+    assert "WWW-Authenticate" not in refusal.headers
+    browser.get("/publish", extra_environ=proxy, status=401)
+
+
+def test_user_of_the_web_server(url, load, fill):
     fill()
+    browser = load(f"redis.url = {url}", "remote_user = REMOTE_USER")
+    browser.get("/publish", extra_environ={"REMOTE_USER": "rosa"})
+    browser.get("/publish", headers={"Remote-User": "rosa"}, status=401)
+
+
+def commands():
+    """The manual's commands, as they are printed."""
+    lines = (EXAMPLES.parents[1] / "paste.rst").read_text(encoding="utf-8").splitlines()
+    beginnings = ("python -c", "PYTHONPATH=. ", "gunicorn ")
+    return [line.strip() for line in lines if line.strip().startswith(beginnings)]
+
+
+def in_a_shell(command, folder):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if "magazine.ini" in line])
+def test_command_that_serves(url, folder, command):
+    program = command.removeprefix("PYTHONPATH=. ").partition(" ")[0]
+    if not (shutil.which(program) or Path(sys.executable).with_name(program).exists()):
+        pytest.skip(f"no {program} on this machine")
+    run_path(folder / "let_rosa_publish.py")
+    ini = folder / "magazine.ini"
+    port = servers.free_port()
+    ini.write_text(ini.read_text(encoding="utf-8").replace("8080", str(port)), encoding="utf-8")
+
+    def answer():
+        with suppress(OSError), closing(HTTPConnection("127.0.0.1", port, timeout=10)) as browser:
+            rosa = {"Authorization": "Basic cm9zYTpoZWFkbGluZQ=="}
+            browser.request("GET", "/publish", headers=rosa)
+            return browser.getresponse().read()
+        return None
+
+    with in_a_shell(command.replace("8080", str(port)), folder) as process:
+        try:
+            servers.wait_until(lambda: answer() == b"Published.")
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_command_that_adds_a_password(url, load, folder):
+    (folder / "passwords").unlink()
+    [command] = [line for line in commands() if line.startswith("python -c")]
+    with in_a_shell(command, folder) as process:
+        assert process.wait() == 0
+    run_path(folder / "let_rosa_publish.py")
+    browser = load(file="magazine.ini")
+    browser.authorization = ROSA
+    browser.get("/publish")
+
+
+def test_example_of_serving(url, folder, monkeypatch):
+    run_path(folder / "let_rosa_publish.py")
     served = []
     monkeypatch.setattr("waitress.serve", lambda app, listen: served.append(TestApp(app)))
     run_path(folder / "serve.py")
@@ -240,11 +314,13 @@ LISTED = "There are config_file, log_file, log_level, remote_user_key, skip_auth
         ((WHO, NOWHERE), ("redis.nmespace = x",), "There is no setting 'redis.nmespace'. There"),
         ((WHO, "redis.url = redis://h:s3cret"), (), "redis.url has a port that is no number"),
         ((WHO, "redis.url = redis://u:s3/cret@h"), (), "redis.url has an @ or a # where there is"),
-        ((WHO, NOWHERE, "redis.namespace = my magazine"), (), "A namespace is letters, digits and"),
+        ((WHO, NOWHERE, "redis.namespace = my magazine"), (), "namespace is letters, digits and"),
         ((WHO, f"{NOWHERE}/0"), (), "Groups and permissions would both be in database 0"),
         ((WHO, NOWHERE, "log_level = loud"), (), "log_level is one of debug, info, warning, error"),
         ((WHO, NOWHERE, "skip_authentication = maybe"), (), "skip_authentication is neither true"),
         ((WHO, NOWHERE, "on_unavailable = panic"), (), "on_unavailable is none of"),
+        ((NOWHERE, "remote_user = X-User"), (), "trusted_proxies is missing: anybody can send X-U"),
+        ((WHO, NOWHERE, "remote_user = REMOTE_USER"), (), "leave out the identifiers"),
     ],
 )
 def test_wrong_options(load, lines, default, message):

@@ -5,6 +5,7 @@ import traceback
 import pytest
 
 from repoze.what.middleware import AuthorizationMetadata
+from repoze.what.plugins import redis as package
 from repoze.what.plugins.redis import make_metadata_provider
 
 
@@ -47,3 +48,12 @@ def test_wrong_settings(load, folder, old, new, message):
         load(file="behind_who.ini")
     assert len(str(raised.value).splitlines()) == 1
     assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_name_that_the_package_does_not_have():
+    """It has this one's when it is asked for it."""
+    assert callable(package.make_metadata_provider)
+    with pytest.raises(
+        AttributeError, match=r"^module 'repoze.what.plugins.redis' has no attribute"
+    ):
+        package.make_metadata_providers  # noqa: B018

@@ -163,12 +163,12 @@ def test_environment(monkeypatch):
         ({}, "redis.url is missing. Give one such as redis://localhost:6379, or set REPOZE_WHAT_"),
         ({"redis.url": ""}, "redis.url has to begin with redis://"),
         ({"redis.url": "redis://h:s3cret"}, "redis.url has a port that is no number"),
-        ({"redis.url": "redis://h", "redis.db": "one"}, "db is a number, not 'one'."),
-        ({"redis.url": "redis://h", "redis.groups.db": "one"}, "db is a number, not 'one'."),
+        ({"redis.url": "redis://h", "redis.db": "one"}, "db is a number."),
+        ({"redis.url": "redis://h", "redis.groups.db": "one"}, "db is a number."),
         ({"redis.url": "redis://h", "redis.host": "i"}, "There is no setting 'redis.host'. There"),
-        ({"redis.url": "redis://h?host=i"}, "With redis:// there is no option 'host'. There are"),
+        ({"redis.url": "redis://h?host=i"}, "With redis:// there is no such option as number 1"),
         ({"redis.url": "redis://h", "redis.ssl_ca_path": "x"}, "There is no setting 'redis.ssl_ca"),
-        ({"redis.url": "redis://h", "redis.namespace": "my site"}, "A namespace is letters, digit"),
+        ({"redis.url": "redis://h", "redis.namespace": "my site"}, "namespace is letters, digit"),
     ],
 )
 def test_wrong_settings(settings, message):

@@ -3,14 +3,17 @@
 from importlib import import_module
 
 import pytest
+import webtest
 
 pytest.importorskip("django")
 # It sets Django up, without which models cannot be imported.
 import_module("django_site.wsgi")
 
+from asgiref.sync import async_to_sync  # noqa: E402
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
-from django.test import RequestFactory  # noqa: E402
+from django.test import AsyncClient, RequestFactory  # noqa: E402
 from django_site.authorization import AuthorizationMiddleware  # noqa: E402
 
 
@@ -40,3 +43,74 @@ def test_error_of_another_kind_passes():
     request = RequestFactory().get("/")
     assert middleware.process_exception(request, ZeroDivisionError()) is None
     assert middleware(request).content == b"Welcome"
+
+
+def test_asynchronous_questions_have_the_same_answers(django_settings, django_users, proxy):
+    async def answers(user):
+        return [
+            await user.ahas_perm("newspaper.print"),
+            await user.ahas_perm("newspaper.sell"),
+            await user.ahas_perms(["newspaper.print", "publish"]),
+            await user.ahas_module_perms("newspaper"),
+            await user.ahas_module_perms("news"),
+            await user.aget_group_permissions(),
+            await user.aget_all_permissions(),
+        ]
+
+    rosa, ben = (User.objects.get(username=name) for name in ("rosa", "ben"))
+    permissions = {"newspaper.print", "publish"}
+    with proxy.counted(2):
+        found = async_to_sync(answers)(rosa)
+    assert found == [True, False, True, True, False, permissions, permissions]
+    found = async_to_sync(answers)(ben)
+    assert found == [False] * 5 + [set(), set()]
+
+
+@pytest.fixture
+def browser(django_settings, django_users):
+    """A browser on the site whose ``wsgi.py`` is Django's."""
+    return webtest.TestApp(get_wsgi_application())
+
+
+def log_in(form_page, user, password):
+    form_page.form["username"], form_page.form["password"] = user, password
+    return form_page.form.submit()
+
+
+def test_login_and_logout(browser):
+    form_page = browser.get("/print", status=302).follow(status=200)
+    assert "errorlist" in log_in(form_page, "rosa", "wrong")
+    page = log_in(form_page, "rosa", "headline").follow()
+    assert page.text == "The press is running"
+    cookie = browser.cookies["sessionid"]
+    browser.post("/logout", {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}, status=302)
+    # Nor does a cookie that somebody has kept outlive the logout.
+    browser.set_cookie("sessionid", cookie)
+    browser.get("/print", status=302)
+
+
+def test_predicates_know_who_has_logged_in_with_django(browser, proxy, groups):
+    browser.get("/publish", status=401)
+    log_in(browser.get("/login"), "ben", "notebook")
+    browser.get("/publish", status=403)
+    groups.include_item("editors", "ben")
+    with proxy.counted(2):
+        browser.get("/publish", status=200)
+    browser.get("/print", status=200)
+
+
+@pytest.mark.parametrize(("path", "status_for_visitor"), [("/publish", 401), ("/print", 302)])
+def test_asgi(django_settings, django_users, monkeypatch, path, status_for_visitor):
+    # The name that this client uses.
+    monkeypatch.setattr(django_settings, "ALLOWED_HOSTS", ["testserver"])
+
+    def status(user=None):
+        client = AsyncClient()
+        if user:
+            client.force_login(User.objects.get(username=user), backend)
+        return async_to_sync(client.get)(path).status_code
+
+    backend = "django.contrib.auth.backends.ModelBackend"
+    assert status() == status_for_visitor
+    assert status("rosa") == 200
+    assert status("ben") == 403

@@ -3,14 +3,14 @@
 import pytest
 import webtest
 
-from repoze.what.predicates import in_group
+from repoze.what.predicates import Predicate, in_group
 
 pytest.importorskip("tg")
 
 import behind_setup_auth
 import newspaper
 from custom_predicates import allowed_by, from_network
-from tg import predicates
+from tg import predicates, require
 
 
 @pytest.fixture
@@ -41,6 +41,12 @@ def test_group_is_asked_for_by_a_controller(rosa, ben, groups):
     ben.get("/archive", status=403)
     groups.include_item("editors", "ben")
     ben.get("/archive", status=200)
+
+
+def test_adapters_that_are_swapped(groups, permissions):
+    for wrong in [(permissions, groups), (groups, groups), ("redis://localhost", permissions)]:
+        with pytest.raises(TypeError, match=r"s is a Redis|groups is no adapter"):
+            newspaper.make_site(*wrong)
 
 
 def test_log_out(rosa, proxy):
@@ -123,6 +129,32 @@ def test_wrapped_predicates_are_combined(environ):
     assert not predicates.Not(here).is_met(environ)
 
 
+class for_article(Predicate):  # noqa: N801 - it is named as what it says
+    """A predicate that cannot tell which article the request is about."""
+
+    def evaluate(self, environ, credentials):
+        if self.parse_variables(environ)["get"].get("article") != "12":
+            self.unmet()
+
+
+def test_wrapped_predicate_of_a_controller(groups, permissions, monkeypatch):
+    monkeypatch.setattr(newspaper.Archive, "allow_only", allowed_by(from_network("10.0.0.0/8")))
+    rosa = log_in(newspaper.make_site(groups, permissions), "rosa", "headline")
+    rosa.get("/archive", extra_environ={"REMOTE_ADDR": "10.1.2.3"}, status=200)
+    rosa.get("/archive", extra_environ={"REMOTE_ADDR": "192.0.2.7"}, status=403)
+
+
+@pytest.mark.parametrize(
+    "required", [allowed_by(for_article()), require(predicates.Not(allowed_by(for_article())))]
+)
+def test_request_that_is_not_clear(groups, permissions, monkeypatch, required):
+    """It is refused by TurboGears' Not, too."""
+    monkeypatch.setattr(newspaper.Archive, "allow_only", required)
+    rosa = log_in(newspaper.make_site(groups, permissions), "rosa", "headline")
+    answer = rosa.get("/archive?article=12&article=13", status=400)
+    assert "The archive" not in answer
+
+
 def test_predicate_that_is_not_wrapped_ends_the_request(groups, permissions, monkeypatch):
     """It lets nobody in, but says so with a 500."""
     monkeypatch.setattr(newspaper.Archive, "allow_only", from_network("10.0.0.0/8"))
@@ -153,3 +185,16 @@ def test_behind_setup_auth(browser, groups, proxy):
     groups.exclude_item("editors", "rosa")
     browser.get("/archive", status=403)
     browser.get("/publish", status=403)
+
+
+def test_behind_setup_auth_and_a_proxy(groups, permissions):
+    site = behind_setup_auth.make_site(
+        groups, permissions, remote_user="X-Forwarded-User", trusted_proxies=["10.0.0.5"]
+    )
+    browser = webtest.TestApp(site, extra_environ={"REMOTE_ADDR": "10.0.0.5"})
+    rosa, ben = {"X-Forwarded-User": "rosa"}, {"X-Forwarded-User": "ben"}
+    assert browser.get("/", headers=rosa).text == "Welcome, Rosa Lind"
+    browser.get("/archive", headers=rosa, status=200)
+    browser.get("/archive", headers=ben, status=403)
+    browser.get("/archive", status=401)
+    browser.get("/archive", headers=rosa, extra_environ={"REMOTE_ADDR": "192.0.2.7"}, status=401)

@@ -19,7 +19,7 @@ class Identity(ApplicationWrapper):
         return self.next_handler(controller, environ, context)
 
 
-def make_site(groups, permissions):
+def make_site(groups, permissions, **authentication):
     configurator = FullStackApplicationConfigurator()
     configurator.update_blueprint({"root_controller": RootController()})
     configurator.register_application_wrapper(Identity)
@@ -28,5 +28,5 @@ def make_site(groups, permissions):
         {"redis": groups},
         {"redis": permissions},
         on_unavailable="refuse",
-        **BASIC_AUTHENTICATION,
+        **(authentication or BASIC_AUTHENTICATION),
     )

@@ -3,6 +3,7 @@
 import ipaddress
 
 import tg.predicates
+from webob.exc import HTTPBadRequest
 
 import repoze.what.predicates
 
@@ -14,11 +15,15 @@ class allowed_by(tg.predicates.Predicate):
 
     def __init__(self, predicate, msg=None):
         super().__init__(msg)
-        self.predicate = predicate
+        # What has a "predicate" is more than one to TurboGears' allow_only.
+        self.wrapped = predicate
 
     def evaluate(self, environ, credentials):
         try:
-            self.predicate.check_authorization(environ)
+            self.wrapped.check_authorization(environ)
+        except repoze.what.predicates.UnclearRequestError as refusal:
+            # A refusal would be a permission inside of TurboGears' Not.
+            raise HTTPBadRequest(str(refusal)) from refusal
         except repoze.what.predicates.PredicateError as refusal:
             self.unmet(refusal=refusal)
 

@@ -5,8 +5,9 @@ their items user ids; in a permission source the sections are permissions and th
 groups that have them.
 """
 
+from collections import UserString
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "AdapterError",
@@ -18,6 +19,8 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
 ]
+
+_ONE_NAME = (str, UserString, bytes, bytearray, memoryview)
 
 
 class AdapterError(Exception):
@@ -59,10 +62,15 @@ class BaseSourceAdapter:
     :param writable: whether the source may be written. On one that may not, a change that could
         be made otherwise raises `SourceError`.
 
+    ``source_kind`` is ``"groups"`` or ``"permissions"`` in a class that is for one kind of sources:
+    the middleware then refuses its adapters in the place of the other kind.
+
     ``loaded_sections`` holds what has been read since the last change through this adapter, and
     ``all_sections_loaded`` says whether that is all there is: for adapters that look there.
     Nothing is answered from it here, for others change the source too.
     """
+
+    source_kind: ClassVar[str | None] = None
 
     def __init__(self, writable: bool = True) -> None:
         self.is_writable = writable
@@ -91,7 +99,7 @@ class BaseSourceAdapter:
         :param hint: to a group adapter, the credentials: a mapping whose ``repoze.what.userid``
             is the user's id. To a permission adapter, the name of a group.
         """
-        return set(self._find_sections(hint))
+        return as_set(self._find_sections(hint))
 
     def find_sections_many(self, hints: Iterable[Any]) -> set[str]:
         """Return the sections that belong to any of ``hints``.
@@ -111,7 +119,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`.
         """
-        wanted = _as_set(items)
+        wanted = as_set(items)
         self._check_section_existence(section)
         self._check_writable()
         present = set(self._get_section_items(section))
@@ -130,7 +138,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`, or `ItemPresentError` where one of them is in it.
         """
-        wanted = _as_set(items)
+        wanted = as_set(items)
         self._check_section_existence(section)
         for item in wanted:
             self._confirm_item_not_present(section, item)
@@ -146,7 +154,7 @@ class BaseSourceAdapter:
 
         Raises `NonExistingSectionError`, or `ItemNotPresentError` where one of them is not in it.
         """
-        unwanted = _as_set(items)
+        unwanted = as_set(items)
         self._check_section_existence(section)
         for item in unwanted:
             self._confirm_item_is_present(section, item)
@@ -255,7 +263,28 @@ class BaseSourceAdapter:
         raise NotImplementedError
 
 
-def _as_set(items: Iterable[str]) -> set[str]:
-    if isinstance(items, (str, bytes)):
-        raise SourceError(f"Several items are wanted, not the one string {items!r}")
-    return set(items)
+def as_set(names: Iterable[Any]) -> set[Any]:
+    """Return *names* as a set, or raise `SourceError` for what is one name and not several.
+
+    A set of its letters would be taken for sections, or items.
+    """
+    if isinstance(names, _ONE_NAME):
+        raise SourceError(f"Several items are wanted, not the one string {names!r}")
+    return set(names)
+
+
+def check_adapter(adapter: object, kind: str, place: str) -> None:
+    """Raise `TypeError` unless *adapter* can be one of sources of *kind*.
+
+    :param adapter: it need not be a `BaseSourceAdapter`.
+    :param kind: ``groups`` or ``permissions``.
+    :param place: what the error calls it.
+    """
+    if isinstance(adapter, type):
+        raise TypeError(f"{place} is the class {adapter.__name__}, and no adapter of that class")
+    name = type(adapter).__name__
+    if not callable(getattr(adapter, "find_sections", None)):
+        raise TypeError(f"{place} is no adapter: {name} has no find_sections")
+    other = {"groups": "permissions", "permissions": "groups"}[kind]
+    if getattr(adapter, "source_kind", None) == other:
+        raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")

@@ -131,7 +131,7 @@ def script_that_does_not_end(server):
         servers.wait_until(is_busy)
         yield GUEST
         client.script_kill()
-        busy.join(30)
+        busy.join(60)
 
 
 @contextmanager

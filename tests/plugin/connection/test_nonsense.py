@@ -94,7 +94,7 @@ def adapter(server, options, protocol):
 
 
 def adapter_at(server, options, **settings):
-    client = redis.Redis(host=HOST, port=server.port, **{"socket_timeout": 10, **settings})
+    client = redis.Redis(host=HOST, port=server.port, **{"socket_timeout": 60, **settings})
     return RedisPermissionAdapter(client, **options)
 
 

@@ -178,60 +178,91 @@ def test_threads_start_one_watch(client, others):
 
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(ask_at_once, range(16)))
-    assert len(watches() - others) == 1
+    # What others have started ends at once.
+    wait_for_first_answer(database)
+    servers.wait_until(lambda: len(watches() - others) == 1)
 
 
 class TestFailover:
-    def test_primary_that_is_relieved(self, executable):
-        """Who leads the failover says so last, for as long as a replica has yet to follow."""
-        first, second, third = [
+    @pytest.fixture
+    def trio(self, executable):
+        """A primary and two replicas, of which the first is to be its successor."""
+        trio = [
             servers.RedisServer(
                 *(executable, "--replica-priority", priority, "--repl-diskless-sync-delay", "0")
             )
             for priority in ("100", "1", "100")
         ]
-        for replica in (second, third):
-            replica.client().replicaof(servers.HOST, first.port)
-        sentinels = [
-            servers.sentinel(
-                executable, first, "down-after-milliseconds 60000", "failover-timeout 60000"
-            )
-            for _ in range(2)
-        ]
+        for replica in trio[1:]:
+            replica.client().replicaof(servers.HOST, trio[0].port)
+        yield trio
+        trio[2].thaw()
+        for each in trio:
+            each.stop()
 
-        def states():
-            return [each.client().sentinel_master("staff") for each in sentinels]
-
-        try:
-            client = manager_of(*sentinels, socket_timeout=LONG).master_for("staff")
-            adapter = RedisPermissionAdapter(client, namespace="tests")
-            servers.wait_until(
-                lambda: all(
-                    (state["num-slaves"], state["num-other-sentinels"]) == (2, 1)
-                    for state in states()
-                )
+    @pytest.fixture
+    def sentinels(self, executable, trio, request):
+        """So many of them, which know each other and all servers."""
+        options = "down-after-milliseconds 60000", "failover-timeout 60000"
+        sentinels = [servers.sentinel(executable, trio[0], *options) for _ in range(request.param)]
+        servers.wait_until(
+            lambda: all(
+                (state["num-slaves"], state["num-other-sentinels"]) == (2, request.param - 1)
+                for state in map(self.state, sentinels)
             )
-            adapter.create_section("edit")
-            adapter.include_item("edit", "staff")
-            current = RedisPermissionAdapter(second.client(), namespace="tests")
-            servers.wait_until(lambda: current.find_sections("staff") == {"edit"})
-            assert adapter.find_sections("staff") == {"edit"}
+        )
+        yield sentinels
+        for each in sentinels:
+            each.stop()
+
+    def state(self, sentinel):
+        return sentinel.client().sentinel_master("staff")
+
+    @pytest.mark.parametrize("sentinels", [2], indirect=True)
+    def test_primary_that_is_relieved(self, trio, sentinels):
+        """Who leads the failover says so last, for as long as a replica has yet to follow."""
+        first, second, third = trio
+        client = manager_of(*sentinels, socket_timeout=LONG).master_for("staff")
+        adapter = RedisPermissionAdapter(client, namespace="tests")
+        adapter.create_section("edit")
+        adapter.include_item("edit", "staff")
+        current = RedisPermissionAdapter(second.client(), namespace="tests")
+        servers.wait_until(lambda: current.find_sections("staff") == {"edit"})
+        assert adapter.find_sections("staff") == {"edit"}
+        third.freeze()
+        sentinels[0].client().execute_command("SENTINEL", "FAILOVER", "staff")
+        servers.wait_until(lambda: self.state(sentinels[1])["port"] == second.port)
+        # Who asks it in order is sent to the old primary, which still is one.
+        assert self.state(sentinels[0])["port"] == first.port
+        current.exclude_item("edit", "staff")
+        assert wait_for_answer(adapter._database).address == (servers.HOST, second.port)
+        assert adapter.find_sections("staff") == set()
+        assert self.state(sentinels[0])["port"] == first.port
+        assert first.client().info("replication")["role"] == "master"
+        adapter.create_section("new")
+        assert current.get_all_sections() == {"edit": set(), "new": set()}
+
+    @pytest.mark.parametrize("sentinels", [1], indirect=True)
+    def test_primary_that_only_who_leads_knows(self, trio, sentinels):
+        """It names the old one to us, and the new one to others: that confirms nothing."""
+        first, second, third = trio
+        [sentinel] = sentinels
+        with Proxy(sentinel.port) as proxy:
+            database = Database(manager_of(proxy).master_for("staff"), 1, watch_every=OFTEN)
+            ask(database)
+            assert wait_for_answer(database).address == (servers.HOST, first.port)
             third.freeze()
-            sentinels[0].client().execute_command("SENTINEL", "FAILOVER", "staff")
-            servers.wait_until(lambda: states()[1]["port"] == second.port)
-            # Who asks it in order is sent to the old primary, which still is one.
-            assert states()[0]["port"] == first.port
-            current.exclude_item("edit", "staff")
-            assert wait_for_answer(adapter._database).address == (servers.HOST, second.port)
-            assert adapter.find_sections("staff") == set()
-            assert states()[0]["port"] == first.port
-            assert first.client().info("replication")["role"] == "master"
-            adapter.create_section("new")
-            assert current.get_all_sections() == {"edit": set(), "new": set()}
-        finally:
+            sentinel.client().execute_command("SENTINEL", "FAILOVER", "staff")
+            named = sentinel.client().sentinel_get_master_addr_by_name
+            servers.wait_until(lambda: named("staff")[1] == second.port)
+            since, asked = time.monotonic(), proxy.round_trips
+            # Each time it is asked twice. One of them may have been under way.
+            servers.wait_until(lambda: proxy.round_trips >= asked + 6)
+            assert self.state(sentinel)["port"] == first.port
+            assert database.confirmation.at < since
             third.thaw()
-            for each in (*sentinels, first, second, third):
-                each.stop()
+            assert wait_for_answer(database).address == (servers.HOST, second.port)
+            database.close()
 
     @pytest.mark.parametrize("first", [0, 1])
     def test_sentinel_that_has_missed_one(self, executable, primary, first):

@@ -71,6 +71,12 @@ def wait_until_left(server):
     servers.wait_until(lambda: all(other["name"] != "adapter" for other in client.client_list()))
 
 
+def resume(server):
+    server.resume()
+    # It is there before it has read what it has kept.
+    servers.wait_until(lambda: not server.client().info("persistence")["loading"])
+
+
 def halt(server):
     server.halt()
 
@@ -99,7 +105,7 @@ def test_server_that_is_down_and_comes_back(own_server, judge, options, time, *,
         assert isinstance(error.__cause__, redis.ConnectionError)
         assert "cannot be reached" in str(error)
         assert ("Nothing was written" in str(error)) == (name in WRITES)
-    own_server.resume()
+    resume(own_server)
     judge.check_state(BEFORE if own_server.is_persistent else {})
     for adapters in (asking, silent):
         for name, adapter in adapters.items():
@@ -166,7 +172,7 @@ def test_server_that_goes_down_while_it_is_asked(own_server, judge, options, tim
             servers.wait_until(lambda waits=waits: time.waits > waits)
             stop(own_server)
             answer, error = asking.result(60)
-        own_server.resume()
+        resume(own_server)
         judge.outcome(name, answer, error)
         judge.has_scripts = False
         assert adapter.find_sections("nobody") == set()

@@ -13,21 +13,36 @@ from functools import partial
 import pytest
 import servers
 from load import Load
+from near_caches import LONG
 from plugin.connection.test_failover import STRIKES, Deployment
 from relay import Relay, Strike
-from revocation import NAMESPACE, USERS, Readers, Writer, by_sentinels, percentile, to_port
+from revocation import (
+    NAMESPACE,
+    USERS,
+    Readers,
+    Writer,
+    by_sentinels,
+    connect_again_soon,
+    ignore_invalidations,
+    percentile,
+    to_port,
+)
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache.cache import NearCache
-from repoze.what.plugins.redis.near_cache.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
 # In seconds, of a write: longer than anything here lasts.
 PATIENCE = 60
+# TIME stands still in a script from Redis 7.2 on. That has the other clock, which 7.0 has not.
 BUSY = """
-local function now() local time = redis.call('TIME') return time[1] + time[2] / 1000000 end
+local os = rawget(_G, 'os')
+local function now()
+    if os then return os.clock() end
+    local time = redis.call('TIME')
+    return time[1] + time[2] / 1000000
+end
 local done = now() + ARGV[1]
 while now() < done do end
 """
@@ -35,7 +50,8 @@ while now() < done do end
 
 @pytest.fixture
 def max_staleness(thorough):
-    return 1.0 if thorough else 0.3
+    # A round trip through a relay takes less on a machine that is very busy.
+    return 1.0 if thorough else 0.5
 
 
 @pytest.fixture
@@ -43,7 +59,12 @@ def start(tmp_path, thorough, max_staleness):
     """Return readers that connect so; a few, where it does not matter how many."""
 
     def start(connect, number=8 if thorough else 3, **options):
-        return Readers(number, connect, tmp_path, max_staleness=max_staleness, **options)
+        options = {
+            "max_staleness": max_staleness,
+            "pause": 0.002 if thorough else 0.01,
+            "prepare": connect_again_soon,
+        } | options
+        return Readers(number, connect, tmp_path, **options)
 
     return start
 
@@ -52,29 +73,25 @@ def start(tmp_path, thorough, max_staleness):
 def play(start, thorough, max_staleness):
     """Let something happen to readers and a writer at work, and return what is to be said of it.
 
-    Memory has to be in use before, and again afterwards.
+    It is mended when all readers have noticed: they have no answer, or one that is new. Memory is
+    in use before, and again afterwards.
     """
 
-    def play(connect, writer, happen):
+    def play(connect, writer, happen, mend=lambda: None):
         readers = start(connect)
-        quiet = []
-        with readers, Load(writer, pause=0.02) as load:
+        with readers, Load(writer, pause=0.01) as load:
             for _ in range(5 if thorough else 1):
-                load.wait_for_success()
                 readers.wait_until_hitting()
-                since = time.monotonic()
                 # Not in step with pings and writes.
-                time.sleep(random.uniform(1, 1.5) * max_staleness)
-                quiet.append((since, time.monotonic()))
+                time.sleep(random.uniform(0, max_staleness / 2))
                 happen(load, readers)
-                load.wait_for_success()
+                readers.wait_for_change(writer.truth.possible, or_no_answer=True)
+                if thorough:
+                    time.sleep(2.5 * max_staleness)
+                mend()
+                readers.wait_for_change(writer.truth.possible)
                 readers.wait_until_hitting()
-                since = time.monotonic()
-                time.sleep(max_staleness)
-                quiet.append((since, time.monotonic()))
-            servers.wait_until(lambda: writer.counts["revoked"] > 10)
         assert writer.wrong == []
-        assert min(readers.share_of_hits(*times) for times in quiet) > 0.5
         return readers.judge(writer.truth)
 
     return play
@@ -84,19 +101,14 @@ def writer_at(server):
     return Writer(RedisPermissionAdapter(to_port(server.port, PATIENCE), namespace=NAMESPACE))
 
 
-def check(judgement):
-    """No answer from memory is too stale, not even by a round trip; no other is stale at all."""
-    assert judgement.too_stale == []
-    assert judgement.stalest[False] == 0
-
-
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("number", [1, 8, 32])
 def test_quiet(server, start, thorough, number):
     """Figures of revocations of what each reader has in memory."""
-    revocations = 10_000 if thorough else 40
+    revocations = 10_000 if thorough else 4
     writer = writer_at(server)
-    readers = start(partial(to_port, server.port), number, pause=0.001 if number == 1 else 0.002)
+    pause = (min(number, 2) if thorough else number) / 1000
+    readers = start(partial(to_port, server.port), number, pause=pause, timeout=PATIENCE)
     with readers:
         for user in range(USERS):
             writer.change(user)
@@ -113,45 +125,46 @@ def test_quiet(server, start, thorough, number):
         *(number, revocations, *(1000 * percentile(delays, share) for share in (50, 99.9, 100))),
         judgement,
     )
-    check(judgement)
+    assert judgement.too_stale == []
     assert judgement.counts["unanswered"] == 0
 
 
 class TestNetwork:
     """The way to the server fails, of all connections or only of those that track."""
 
+    @pytest.fixture
+    def relay(self, server, thorough):
+        with Relay(server.port, delay=0.25 if thorough else 0.05) as relay:
+            yield relay
+
     @pytest.mark.parametrize("only_tracking", [True, False], ids=["tracking", "all"])
     @pytest.mark.parametrize("strike", Strike, ids=lambda strike: strike.name.lower())
-    def test_strike(self, server, play, max_staleness, strike, only_tracking):
+    def test_strike(self, server, relay, play, strike, only_tracking):
         def happen(load, readers):
             # One whose ping was not answered in time may be connecting anew.
-            readers.wait_until_hitting()
-            struck = relay.strike(strike, only_tracking=only_tracking)
-            assert struck >= len(readers.logs)
-            time.sleep(2.5 * max_staleness)
-            relay.heal()
+            servers.wait_until(
+                lambda: relay.strike(strike, only_tracking=only_tracking) >= len(readers.logs)
+            )
 
-        with Relay(server.port, delay=max_staleness / 4) as relay:
-            judgement = play(partial(to_port, relay.port), writer_at(server), happen)
+        connect = partial(to_port, relay.port)
+        judgement = play(connect, writer_at(server), happen, mend=relay.heal)
         logger.info("%s, only_tracking=%s: %s", strike.name, only_tracking, judgement)
-        check(judgement)
-        if only_tracking and strike in {Strike.STALL, Strike.HALF_OPEN}:
-            assert judgement.stalest[True] > max_staleness / 4
+        assert judgement.too_stale == []
 
 
 class TestServer:
-    def test_paused(self, server, play, max_staleness):
+    def test_paused(self, server, play):
         def happen(load, readers):
             server.freeze()
-            time.sleep(2.5 * max_staleness)
-            server.thaw()
 
         try:
-            judgement = play(partial(to_port, server.port), writer_at(server), happen)
+            judgement = play(
+                partial(to_port, server.port), writer_at(server), happen, mend=server.thaw
+            )
         finally:
             server.thaw()
         logger.info("server paused: %s", judgement)
-        check(judgement)
+        assert judgement.too_stale == []
 
     def test_long_script(self, server, play, max_staleness):
         client = to_port(server.port, PATIENCE)
@@ -161,7 +174,7 @@ class TestServer:
 
         judgement = play(partial(to_port, server.port), writer_at(server), happen)
         logger.info("long script: %s", judgement)
-        check(judgement)
+        assert judgement.too_stale == []
 
     @pytest.mark.parametrize("stop", [servers.RedisServer.kill, servers.RedisServer.halt])
     def test_restarted(self, executable, play, stop):
@@ -177,17 +190,19 @@ class TestServer:
         finally:
             server.stop()
         logger.info("server restarted after %s: %s", stop.__name__, judgement)
-        check(judgement)
+        assert judgement.too_stale == []
 
     def test_tracking_connections_killed(self, server, play):
         def happen(load, readers):
-            readers.wait_until_hitting()
-            killed = server.client().client_kill_filter(_type="pubsub")
-            assert killed == len(readers.logs)
+            client = server.client()
+            # One whose ping was not answered in time may be connecting anew.
+            servers.wait_until(
+                lambda: client.client_kill_filter(_type="pubsub") >= len(readers.logs)
+            )
 
         judgement = play(partial(to_port, server.port), writer_at(server), happen)
         logger.info("tracking connections killed: %s", judgement)
-        check(judgement)
+        assert judgement.too_stale == []
 
     def test_flushed(self, server, play):
         writer = writer_at(server)
@@ -198,25 +213,30 @@ class TestServer:
 
         judgement = play(partial(to_port, server.port), writer, happen)
         logger.info("flushed: %s", judgement)
-        check(judgement)
+        assert judgement.too_stale == []
 
 
-def test_reader_that_was_stopped(server, play, max_staleness):
+def test_reader_that_was_stopped(server, play, thorough, max_staleness):
     """Its first answers when it goes on are not from memory."""
     seen, woken = [], []
 
     def happen(load, readers):
         readers.freeze(0)
-        time.sleep(3 * max_staleness)
+        time.sleep((3 if thorough else 1.25) * max_staleness)
         woken.append(time.monotonic())
         readers.thaw(0)
         seen.append(readers)
 
     judgement = play(partial(to_port, server.port), writer_at(server), happen)
     logger.info("reader stopped: %s", judgement)
-    check(judgement)
+    assert judgement.too_stale == []
     for when in woken:
-        first = next(each for each in seen[0].history(0) if each.before >= when)
+        # It may have been stopped with an answer from memory in its hands.
+        first = next(
+            each
+            for each in seen[0].history(0)
+            if each.after >= when and not (each.is_hit and each.before < when)
+        )
         assert not first.is_hit
 
 
@@ -254,7 +274,7 @@ class TestFailover:
         writer = Writer(RedisPermissionAdapter(connect(1), namespace=NAMESPACE, wait_replicas=wait))
 
         def happen(load, readers):
-            primary = deployment.primary()
+            primary = agreed_primary(deployment)
             STRIKES[lost].lose(deployment, primary)
             deployment.wait_until_switched(primary)
             STRIKES[lost].recover(primary)
@@ -275,13 +295,14 @@ class TestFailover:
                 for user in range(USERS):
                     servers.wait_until(partial(is_to_be_revoked, writer, user))
                 readers.wait_until_hitting()
-                primary = deployment.primary()
+                primary = agreed_primary(deployment)
                 STRIKES[heard_of].lose(deployment, primary)
                 successor = first_named(deployment, primary)
                 writer.adapter = writer_at(successor).adapter
-                for user in range(USERS):
-                    assert writer.change(user)
-                time.sleep(2 * readers.max_staleness)
+                versions = [writer.change(user) for user in range(USERS)]
+                assert all(versions)
+                for user, version in enumerate(versions):
+                    readers.wait_for(user, version)
                 deployment.wait_until_switched(primary)
                 STRIKES[heard_of].recover(primary)
                 readers.wait_until_hitting()
@@ -294,6 +315,19 @@ class TestFailover:
         judgement = readers.judge(writer.truth)
         logger.info("writer that hears of a failover first, %s: %s", heard_of, judgement)
         assert judgement.too_stale == []
+
+
+def agreed_primary(deployment):
+    """Return the primary of *deployment*, when all Sentinels agree which it is."""
+    found = None
+
+    def is_found():
+        nonlocal found
+        found = deployment.primary()
+        return found is not None
+
+    servers.wait_until(is_found)
+    return found
 
 
 def is_to_be_revoked(writer, user):
@@ -320,41 +354,37 @@ def first_named(deployment, primary):
         time.sleep(0.002)
 
 
-def ignore_invalidations():
-    NearCache._heed = lambda *_: None
-
-
-def believe_without_proof():
-    Tracking.proved_at = property(lambda _: time.monotonic(), lambda *_: None)
-    Tracking._send_ping = lambda self, now: setattr(self, "_ping_sent", None)
-
-
 class TestJudge:
     """It finds out a near cache that does not keep its promise."""
 
     def test_invalidations_are_ignored(self, server, start, max_staleness):
-        writer = writer_at(server)
-        writer.change(0)
-        version = writer.change(0)
-        with start(partial(to_port, server.port), prepare=ignore_invalidations) as readers:
-            readers.wait_for(0, version, from_memory=True)
-            writer.change(0)
-            time.sleep(2 * max_staleness)
-        judgement = readers.judge(writer.truth)
-        assert judgement.stalest[True] > 1.5 * max_staleness
-        assert len(judgement.too_stale) > 10
+        readers = start(
+            partial(to_port, server.port), prepare=ignore_invalidations, max_staleness=LONG
+        )
+        self.check_that_it_is_found_out(server, readers, max_staleness, lambda: None)
 
     def test_proof_is_not_wanted(self, server, start, max_staleness):
+        with Relay(server.port) as relay:
+            self.check_that_it_is_found_out(
+                server,
+                start(partial(to_port, relay.port), max_staleness=LONG),
+                max_staleness,
+                lambda: relay.strike(Strike.HALF_OPEN, only_tracking=True),
+            )
+
+    def check_that_it_is_found_out(self, server, readers, max_staleness, happen):
+        """Let readers that trust their memory for long be held to *max_staleness*."""
         writer = writer_at(server)
         writer.change(0)
         version = writer.change(0)
-        with Relay(server.port) as relay:
-            readers = start(partial(to_port, relay.port), prepare=believe_without_proof)
-            with readers:
-                readers.wait_for(0, version, from_memory=True)
-                relay.strike(Strike.HALF_OPEN, only_tracking=True)
-                writer.change(0)
-                time.sleep(2 * max_staleness)
+        with readers:
+            readers.wait_for(0, version, from_memory=True)
+            happen()
+            writer.change(0)
+            time.sleep(max_staleness)
+            readers.wait_until_hitting()
+        readers.max_staleness = max_staleness
         judgement = readers.judge(writer.truth)
-        assert judgement.stalest[True] > 1.5 * max_staleness
-        assert len(judgement.too_stale) > 10
+        assert judgement.stalest[True] > max_staleness
+        assert judgement.stalest[False] == 0
+        assert len(judgement.too_stale) >= len(readers.logs)

@@ -4,11 +4,11 @@ import gc
 import logging
 import os
 import random
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cluster
@@ -24,6 +24,9 @@ from near_caches import (
     KEYS,
     LONG,
     NAMESPACE,
+    UNTIL_NEXT_ATTEMPT,
+    Clock,
+    be_impatient,
     fill,
     info,
     is_hit,
@@ -34,10 +37,10 @@ from near_caches import (
 from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from redis._parsers import _RESP2Parser
 from redis.backoff import NoBackoff
-from redis.crc import key_slot
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 from relay import Relay, Strike
+from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache, tracking
@@ -84,13 +87,29 @@ def adapter(server, writer, connect):
 
 
 @pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(cache, "_BETWEEN_ATTEMPTS", 0)
-    monkeypatch.setattr(cache, "_BETWEEN_REFUSALS", 0)
+    be_impatient(monkeypatch)
 
 
 def to_port(port, **settings):
     return redis.Redis(**{"host": servers.HOST, "port": port, "socket_timeout": 30} | settings)
+
+
+def to_proxy(proxy):
+    """Return a client whose connections time out as soon as *proxy* holds what they wait for."""
+    pool = redis.ConnectionPool(
+        connection_class=VirtualTimeConnection,
+        virtual_time=VirtualTime(proxy.holds),
+        host=servers.HOST,
+        port=proxy.port,
+        socket_timeout=30,
+    )
+    return redis.Redis(connection_pool=pool)
 
 
 def check_that_it_is_told(adapter, raw):
@@ -103,6 +122,18 @@ def check_that_it_is_told(adapter, raw):
         wait_until_told(adapter, before + 1)
         wait_until_hit(adapter, "staff")
         assert ("granted" in adapter.find_sections("staff")) == (change == raw.sadd)
+
+
+def hurry_tracking(adapter):
+    """Let its tracking connections wait for a reply for a moment only; its lookups still wait."""
+    new_client = adapter._near_cache._new_client
+
+    def new_hurried_client():
+        client = new_client()
+        client.connection_pool.connection_kwargs["socket_timeout"] = 0.1
+        return client
+
+    adapter._near_cache._new_client = new_hurried_client
 
 
 def check_that_it_says_so(adapter, caplog, reason, expected):
@@ -128,24 +159,29 @@ def kill(client):
 
 
 class TestLost:
-    def test_killed(self, server, raw, adapter):
+    def test_killed(self, server, raw, adapter, clock):
         wait_until_hit(adapter, "staff")
         wait_until_hit(adapter, "guests")
         assert kill(raw) == 1
         servers.wait_until(lambda: not is_hit(adapter, "staff"))
         assert info(adapter).distrusted.startswith("The tracking connection is lost: ")
         assert (info(adapter).is_tracking, info(adapter).answers) == (False, 0)
+        clock.advance(UNTIL_NEXT_ATTEMPT)
         check_that_it_is_told(adapter, raw)
         assert info(adapter).connections == 2
         assert number_of_tracking_connections(server) == 1
 
-    def test_one_attempt_a_second(self, adapter, raw):
-        began = time.monotonic()
-        while info(adapter).connections < 3:
-            assert adapter.find_sections("staff") == {"edit", "read"}
-            kill(raw)
-            assert time.monotonic() < began + 60
-        assert time.monotonic() - began >= 2
+    def test_one_attempt_a_second(self, adapter, raw, clock):
+        for connections in (1, 2, 3):
+            wait_until_hit(adapter, "staff")
+            assert info(adapter).connections == connections
+            assert kill(raw) == 1
+            servers.wait_until(lambda: not is_hit(adapter, "staff"))
+            clock.advance(0.75)
+            for _ in range(5):
+                assert not is_hit(adapter, "staff")
+            assert not info(adapter).is_tracking
+            clock.advance(0.25)
 
     @pytest.mark.usefixtures("impatient")
     def test_nothing_untracked_is_ever_used(self, adapter, raw):
@@ -165,7 +201,7 @@ class TestLost:
     def test_closed_by_whoever_has_it(self, adapter, raw):
         """As when redis-py closes it because of something that was said on it."""
         wait_until_hit(adapter, "staff")
-        adapter._near_cache._tracking._connection.disconnect()
+        adapter._near_cache._state.tracking._connection.disconnect()
         raw.srem(STAFF, "edit")
         assert adapter.find_sections("staff") == {"read"}
         assert info(adapter).distrusted == (
@@ -176,7 +212,6 @@ class TestLost:
         """Where one of an application's own is being handled, the loss is noticed as well."""
         wait_until_hit(adapter, "staff")
         kill(raw)
-        time.sleep(0.05)
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         try:
@@ -188,7 +223,7 @@ class TestLost:
             os.close(reading)
             os.close(writing)
 
-    def test_server_is_restarted(self, executable, connect):
+    def test_server_is_restarted(self, executable, connect, clock):
         server = servers.RedisServer(executable)
         try:
             adapter = connect(server.client())
@@ -196,6 +231,7 @@ class TestLost:
             server.restart()
             fill(RedisPermissionAdapter(server.client(), namespace=NAMESPACE))
             assert adapter.find_sections("staff") == {"edit", "read"}
+            clock.advance(UNTIL_NEXT_ATTEMPT)
             check_that_it_is_told(
                 adapter, RedisPermissionAdapter(server.client(), namespace=NAMESPACE).db_connection
             )
@@ -203,7 +239,7 @@ class TestLost:
         finally:
             server.stop()
 
-    def test_cannot_be_made_again(self, server, writer, connect, caplog):
+    def test_cannot_be_made_again(self, server, writer, connect, caplog, clock):
         """There is no place for it at the server: it says so, and it is tried again later."""
         with Proxy(server.port) as proxy:
             adapter = connect(to_port(proxy.port))
@@ -214,6 +250,7 @@ class TestLost:
             assert not proxy.is_armed
             assert info(adapter).distrusted.startswith("There is no tracking connection: ")
             assert not caplog.records
+            clock.advance(UNTIL_NEXT_ATTEMPT)
             wait_until_hit(adapter, "staff")
             assert info(adapter).connections == 1
 
@@ -245,21 +282,22 @@ class TestWay:
 
     @pytest.fixture
     def relay(self, server, writer):
-        with Relay(server.port) as relay:
+        with Relay(server.port, delay=0.02) as relay:
             yield relay
 
     @pytest.fixture
-    def relayed(self, relay, connect):
+    def relayed(self, relay, connect, clock):
         adapter = connect(to_port(relay.port))
         wait_until_hit(adapter, "staff")
         return adapter
 
     @pytest.mark.parametrize("strike", [Strike.CUT, Strike.RESET, Strike.GARBLE])
-    def test_broken(self, relay, relayed, raw, strike):
+    def test_broken(self, relay, relayed, raw, clock, strike):
         assert relay.strike(strike, only_tracking=True) == 1
         raw.srem(STAFF, "edit")
         servers.wait_until(lambda: relayed.find_sections("staff") == {"read"})
         assert info(relayed).distrusted.startswith("The tracking connection is lost: ")
+        clock.advance(UNTIL_NEXT_ATTEMPT)
         check_that_it_is_told(relayed, raw)
         assert info(relayed).connections == 2
 
@@ -292,9 +330,7 @@ class TestMaking:
             for action in Action:
                 if (point, action) == (Point.CONNECTING, Action.SPLIT):
                     continue
-                adapter = connect(
-                    to_port(proxy.port, socket_timeout=1 if action is Action.STALL else 30)
-                )
+                adapter = connect(to_proxy(proxy))
                 # The connection of lookups is there.
                 adapter._section_exists("edit")
                 proxy.arm(*[NO_FAULT] * requests_before, Fault(action, point))
@@ -393,20 +429,26 @@ class TestNonsense:
 
     @pytest.mark.usefixtures("impatient")
     @pytest.mark.parametrize("name", [*NONSENSE, "half", "nothing"])
-    def test_pong(self, connect, name):
+    def test_pong(self, connect, clock, name):
         """First in the place of that which comes as the connection is made, then of a later one."""
         reply = NONSENSE.get(name, b"*2\r\n$4\r\npo" if name == "half" else b"")
         for pongs in ([reply], [pong(1), reply]):
-            with fake(Script(*pongs)) as server:
-                client = to_port(server.port, protocol=2, socket_timeout=1)
-                adapter = connect(client, max_staleness=0.2)
-                end = time.monotonic() + 60
-                while info(adapter).distrusted is None:
-                    hits = info(adapter).hits
+            script = Script(*pongs)
+            with fake(script) as server:
+                adapter = connect(to_port(server.port, protocol=2), max_staleness=1)
+                hurry_tracking(adapter)
+
+                def is_distrusted(adapter=adapter, script=script):
+                    before = info(adapter)
                     assert adapter.find_sections("staff") == {"edit"}
-                    assert info(adapter).distrusted is None or info(adapter).hits == hits
-                    assert time.monotonic() < end
-                    time.sleep(0.01)
+                    after = info(adapter)
+                    # Memory answers only while the connection stands.
+                    is_the_same = after.is_tracking and after.connections == before.connections
+                    assert is_the_same or after.hits == before.hits
+                    clock.advance(0.25)
+                    return not script.pongs and after.distrusted is not None
+
+                servers.wait_until(is_distrusted)
                 # Another one says what is right.
                 wait_until_hit(adapter, "staff")
                 adapter.close()
@@ -461,16 +503,15 @@ class TestNonsense:
         """Nobody waits for it."""
         message = told(STAFF)
         with fake(Script(pong(1), pong(2) + message[:half], message[half:] + pong(3))) as server:
-            adapter = connect(to_port(server.port, protocol=2), max_staleness=LONG)
-            adapter._near_cache._max_staleness = LONG
+            adapter = connect(to_port(server.port, protocol=2))
             wait_until_hit(adapter, "staff")
             # Let a ping be due.
             for invalidations in (0, 1):
-                adapter._near_cache._tracking._max_staleness = 0
+                adapter._near_cache._state.tracking._max_staleness = 0
                 misses = info(adapter).misses
                 adapter.find_sections("staff")
-                proved_at = adapter._near_cache._tracking.proved_at
-                adapter._near_cache._tracking._max_staleness = LONG
+                proved_at = adapter._near_cache._state.tracking.proved_at
+                adapter._near_cache._state.tracking._max_staleness = LONG
                 if invalidations:
                     wait_until_told(adapter, 1)
                 else:
@@ -478,7 +519,7 @@ class TestNonsense:
                     servers.wait_until(
                         lambda was=proved_at: (
                             adapter.find_sections("staff") == {"edit"}
-                            and adapter._near_cache._tracking.proved_at > was
+                            and adapter._near_cache._state.tracking.proved_at > was
                         )
                     )
                     assert adapter.find_sections("staff") == {"edit"}
@@ -487,12 +528,15 @@ class TestNonsense:
             assert info(adapter).connections == 1
             adapter.close()
 
-    def test_many_messages_at_once(self, connect):
+    def test_many_messages_at_once(self, connect, clock):
         """Keys of several, a flush, and those of other prefixes, which no server sends."""
         messages = told(STAFF, KEYS + b"item:x") + told() + told(b"x", b"")
         flushed = array(bulk(b"message"), CHANNEL, b"$-1\r\n")
         with fake(Script(messages + pong(1), messages + flushed + pong(2))) as server:
-            adapter = connect(to_port(server.port, protocol=2), max_staleness=0.2)
+            adapter = connect(to_port(server.port, protocol=2), max_staleness=1)
+            wait_until_hit(adapter, "staff")
+            # Let a ping be due.
+            clock.advance(0.5)
             wait_until_told(adapter, 5)
             assert info(adapter).invalidations == 5
             assert info(adapter).distrusted is None
@@ -501,45 +545,56 @@ class TestNonsense:
 
 
 class TestBehind:
-    def test_more_than_it_reads_at_a_time(self, adapter, raw, monkeypatch):
+    @pytest.fixture
+    def tell(self, raw):
+        """Have *adapter* told of changes of others, one message each, and of a last one."""
+
+        def tell(adapter, others, last):
+            for number in range(others):
+                raw.sadd(KEYS + b"item:%d" % number, "edit")
+            raw.srem(last, "edit")
+            servers.wait_until(lambda: unread(adapter).count(CHANNEL) == others + 1)
+
+        return tell
+
+    def test_more_than_it_reads_at_a_time(self, adapter, tell, monkeypatch):
         """It asks the server until it has caught up."""
         monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 10)
         wait_until_hit(adapter, "guests")
         wait_until_hit(adapter, "staff")
         # The last one is the one that matters.
-        for number in range(35):
-            raw.sadd(KEYS + b"item:%d" % number, "edit")
-        raw.srem(STAFF, "edit")
-        # Each is a message of its own; the last has come when the server has answered this.
-        raw.ping()
-        told = []
-        while info(adapter).invalidations < 36:
+        tell(adapter, 35, STAFF)
+        for invalidations in (10, 20, 30, 36):
             hits = info(adapter).hits
             assert adapter.find_sections("staff") == {"read"}
-            told.append(info(adapter).invalidations)
-            if told[-1] < 36:
-                assert info(adapter).hits == hits
-            assert len(told) < 10
-        assert told[:3] == [10, 20, 30]
+            assert info(adapter).invalidations == invalidations
+            assert info(adapter).hits == hits
         assert info(adapter).unproved == 3
         assert is_hit(adapter, "guests")
         assert info(adapter).connections == 1
 
-    def test_ping_that_is_owed_meanwhile(self, server, writer, connect, raw, monkeypatch):
+    def test_ping_that_is_owed_meanwhile(self, server, connect, tell, clock, monkeypatch):
         """It is not held against the server that the answer has yet to be read."""
         monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 1)
         adapter = connect(server.client(socket_timeout=30), max_staleness=1)
         wait_until_hit(adapter, "staff")
-        for number in range(30):
-            raw.sadd(KEYS + b"item:%d" % number, "edit")
-        before = info(adapter)
-        while info(adapter).invalidations < before.invalidations + 30:
-            assert adapter.find_sections("staff") == {"edit", "read"}
-            time.sleep(0.05)
-        assert info(adapter).unproved > before.unproved
+        tell(adapter, 30, STAFF)
+        for _ in range(30):
+            clock.advance(0.125)
+            assert not is_hit(adapter, "staff")
+        assert info(adapter).invalidations == info(adapter).unproved == 30
         assert info(adapter).distrusted is None
         wait_until_hit(adapter, "staff")
+        assert adapter.find_sections("staff") == {"read"}
         assert info(adapter).connections == 1
+
+
+def unread(adapter):
+    """Return what has come on the tracking connection of *adapter*, which it has yet to read."""
+    try:
+        return adapter._near_cache._state.tracking._socket.recv(1 << 16, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""
 
 
 NEEDED = ["+client|tracking", "+subscribe", "+ping", "&__redis__:invalidate"]
@@ -576,14 +631,14 @@ class TestRefused:
         refused = [entry["object"] for entry in raw.acl_log()]
         object_of_rule = rule.lstrip("+&")
         assert object_of_rule in refused or object_of_rule.partition("|")[0] in refused
-        adapter._near_cache._next_attempt -= 59
+        adapter._near_cache._state.next_attempt -= 59
         assert not is_hit(adapter, "staff")
         assert info(adapter).connections == 0
-        adapter._near_cache._next_attempt -= 1
+        adapter._near_cache._state.next_attempt -= 1
         adapter.find_sections("staff")
         assert not caplog.records
         permit(*NEEDED)
-        adapter._near_cache._next_attempt -= 60
+        adapter._near_cache._state.next_attempt -= 60
         check_that_it_is_told(adapter, raw)
         assert info(adapter).connections == 1
 
@@ -620,12 +675,16 @@ class TestRefused:
 
     def test_node_of_a_cluster(self, executable, connect, caplog):
         """With a client of it alone, which knows nothing of the others."""
-        whole = cluster.running(executable)
-        whole.empty()
-        node = whole.primary(key_slot(NAMESPACE.encode()))
-        adapter = connect(node.client(), db=0)
-        fill(adapter)
-        check_that_it_says_so(adapter, caplog, "a node of a Redis Cluster", {"edit", "read"})
+        node = cluster.Node(executable)
+        try:
+            node.ask("CLUSTER", "ADDSLOTS", *range(cluster.SLOTS))
+            # It takes a while to believe in itself.
+            node.ask("CONFIG", "SET", "cluster-allow-reads-when-down", "yes")
+            adapter = connect(node.client(), db=0)
+            check_that_it_says_so(adapter, caplog, "a node of a Redis Cluster", set())
+            adapter.close()
+        finally:
+            node.stop()
 
     @pytest.mark.parametrize("word", [b"-ERR unknown command", b"-NOPROTO sorry"])
     def test_server_that_is_older(self, connect, caplog, word):
@@ -683,7 +742,7 @@ class TestClients:
         for secret in LOGIN.values():
             assert secret not in repr(adapter) + repr(info(adapter))
 
-    def test_tls(self, executable, tmp_path, connect):
+    def test_tls(self, executable, tmp_path, connect, clock):
         authority = trustme.CA()
         certificate = authority.issue_cert(servers.HOST)
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -706,31 +765,32 @@ class TestClients:
             # More than is in one record of TLS.
             before = info(adapter).invalidations
             with writer.db_connection.pipeline() as pipeline:
-                for number in range(5000):
+                for number in range(500):
                     pipeline.sadd(KEYS + b"item:somebody %d" % number, "edit")
                 pipeline.execute()
-            wait_until_told(adapter, before + 5000)
+            wait_until_told(adapter, before + 500)
             check_that_it_is_told(adapter, writer.db_connection)
             assert kill(server.client()) == 1
             servers.wait_until(lambda: not is_hit(adapter, "staff"))
+            clock.advance(UNTIL_NEXT_ATTEMPT)
             check_that_it_is_told(adapter, writer.db_connection)
             adapter.close()
         finally:
             server.stop()
 
-    def test_sentinel(self, executable, connect):
+    def test_sentinel(self, executable, connect, clock):
         """Where no Sentinel says so any more, it may be the primary or not."""
         watched = servers.RedisServer(executable)
         watch = servers.sentinel(executable, watched)
         try:
             writer = RedisPermissionAdapter(watched.client(), namespace=NAMESPACE)
             fill(writer)
-            settings = {"socket_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+            settings = {"retry": Retry(NoBackoff(), 0)}
             manager = Sentinel([(servers.HOST, watch.port)], sentinel_kwargs=settings)
-            adapter = connect(manager.master_for("staff"), max_staleness=0.5)
+            adapter = connect(manager.master_for("staff"), max_staleness=0.25)
             check_that_it_is_told(adapter, writer.db_connection)
             watch.halt()
-            time.sleep(0.5)
+            clock.advance(0.5)
             assert not is_hit(adapter, "staff")
             unproved = info(adapter).unproved
             assert adapter.find_sections("staff") == {"edit", "read"}
@@ -755,7 +815,7 @@ class TestClients:
         for server in pair:
             server.stop()
 
-    def test_sentinel_that_names_another(self, executable, old_and_new, connect):
+    def test_sentinel_that_names_another(self, executable, old_and_new, connect, clock):
         """The one of before, which goes on answering, is not believed any more."""
         old, new = old_and_new
         watch = servers.sentinel(executable, old)
@@ -763,7 +823,7 @@ class TestClients:
             writer = RedisPermissionAdapter(new.client(), namespace=NAMESPACE)
             writer.exclude_item("edit", "staff")
             manager = Sentinel([(servers.HOST, watch.port)])
-            adapter = connect(manager.master_for("staff"), max_staleness=0.5)
+            adapter = connect(manager.master_for("staff"))
             wait_until_hit(adapter, "staff")
             assert adapter.find_sections("staff") == {"edit", "read"}
             watch.client().execute_command("SENTINEL", "REMOVE", "staff")
@@ -777,6 +837,7 @@ class TestClients:
             assert info(adapter).distrusted == (
                 f"Sentinel names another primary, at {(servers.HOST, new.port)}."
             )
+            clock.advance(UNTIL_NEXT_ATTEMPT)
             check_that_it_is_told(adapter, writer.db_connection)
             adapter.close()
         finally:
@@ -800,7 +861,7 @@ class TestClients:
             writer = RedisPermissionAdapter(new.client(), namespace=NAMESPACE)
             writer.exclude_item("edit", "admins")
             manager = Misleading([(servers.HOST, watch.port)])
-            adapter = connect(manager.master_for("staff"), max_staleness=20)
+            adapter = connect(manager.master_for("staff"))
             wait_until_hit(adapter, "staff")
             misled.set()
             new.client().client_kill_filter(_type="normal", skipme=True)
@@ -824,16 +885,18 @@ def ids_of_tracking_connections(server):
 class TestProcesses:
     def test_threads(self, server, writer, adapter, thorough):
         users = [f"user {number}" for number in range(8)]
+        changes = 20_000 if thorough else 200
 
         def grant_and_revoke():
             other = RedisPermissionAdapter(server.client(), namespace=NAMESPACE)
             granted = set()
-            for _ in range(20_000 if thorough else 600):
+            for _ in range(changes):
                 user = random.choice(users)
                 (other.exclude_item if user in granted else other.include_item)("edit", user)
                 granted ^= {user}
             other.set_section_items("edit", users[::2])
 
+        wait_until_hit(adapter, "staff")
         is_over = threading.Event()
 
         def keep_asking():
@@ -857,7 +920,7 @@ class TestProcesses:
             wait_until_hit(adapter, user)
             assert adapter.find_sections(user) == expected
         assert info(adapter).connections == 1
-        assert info(adapter).invalidations > 100
+        assert info(adapter).invalidations >= changes
 
     def test_child(self, server, adapter, raw):
         wait_until_hit(adapter, "staff")
@@ -903,7 +966,7 @@ class TestProcesses:
 
     def test_fork_while_the_lock_is_held(self, adapter, raw):
         wait_until_hit(adapter, "staff")
-        with adapter._near_cache._lock, forked(lambda: check_that_it_is_told(adapter, raw)):
+        with adapter._near_cache._state.lock, forked(lambda: check_that_it_is_told(adapter, raw)):
             pass
 
     IN_C = """
@@ -913,17 +976,17 @@ class TestProcesses:
 
         client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]))
         adapter = RedisPermissionAdapter(
-            client, namespace="tests", near_cache=True, max_staleness=60
+            client, namespace="tests", near_cache=True, max_staleness=600
         )
         wait_until_hit(adapter, "staff")
-        before = info(adapter)
         child = ctypes.PyDLL(None).fork()
         if child == 0:
-            for _ in range(5):
-                assert adapter.find_sections("staff") == {"edit", "read"}
+            # Its own have been none so far, of anything.
+            assert info(adapter) == (0, 0, 0, 0, 0, 0, False, None)
+            wait_until_hit(adapter, "staff")
+            assert info(adapter).connections == 1
             adapter.exclude_item("edit", "staff")
             assert adapter.find_sections("staff") == {"read"}
-            assert info(adapter) == before
             adapter.close()
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -937,7 +1000,7 @@ class TestProcesses:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(self.IN_C), str(server.port)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            timeout=60,
+            timeout=300,
             check=False,
             capture_output=True,
             text=True,

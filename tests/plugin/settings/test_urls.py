@@ -1,5 +1,6 @@
 """Adapters from URLs: every form of them, their options, and what is wrong with others."""
 
+import re
 import traceback
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -15,9 +16,12 @@ from redis.sentinel import SentinelConnectionPool
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.settings.options import (
+    OPTIONS,
     OPTIONS_OF_ADAPTERS,
     OPTIONS_OF_CLIENTS,
     OPTIONS_OF_SENTINELS,
+    read_option,
+    read_options,
 )
 from repoze.what.plugins.redis.settings.urls import read_url
 
@@ -340,7 +344,6 @@ class TestOptions:
             ({"save_every": 2}, "save_every says after how many writes to save: say how"),
             ({"wait_replicas": -1}, "wait_replicas is a number from 0"),
             ({"db": -1}, "db is the number of a database, from 0, not -1"),
-            ({"namespace": "my site"}, "A namespace is letters, digits and _ . : -, not 'my site'"),
         ],
     )
     def test_option_of_the_adapter(self, option, message):
@@ -377,12 +380,22 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("writable=maybe", "writable is true or false, not 'maybe'."),
-            ("decode_responses=", "decode_responses is true or false, not ''."),
-            ("db=three", "db is a number, not 'three'."),
-            ("max_connections=1.5", "max_connections is a number, not '1.5'."),
-            ("save=later", "save is background or sync, not 'later'."),
-            ("protocol=1", "protocol is 2 or 3, not '1'."),
+            ("writable=maybe", "writable is true or false."),
+            ("decode_responses=", "decode_responses is true or false."),
+            ("db=three", "db is a number."),
+            ("max_connections=1.5", "max_connections is a number."),
+            ("save=later", "save is background or sync."),
+            ("protocol=1", "protocol is 2 or 3."),
+            ("near_cache=some", "near_cache is true, false or a number from 2."),
+            ("near_cache=" + "9" * 5000, "near_cache is true, false or a number from 2."),
+            ("max_age=none", "max_age is a number of seconds above 0."),
+            ("namespace=my site", "namespace is letters, digits and _ . : -."),
+            ("encoding=nonsense", "encoding is the name of an encoding that Python knows."),
+            ("encoding=%00", "encoding is the name of an encoding that Python knows."),
+            (
+                "encoding_errors=x",
+                "encoding_errors is the name of a way to handle errors that Pyth",
+            ),
             ("client_name=", "client_name is empty: leave it out, or give it a value."),
             *(
                 (f"socket_timeout={text}", "socket_timeout is a number of seconds above 0, or none")
@@ -394,6 +407,22 @@ class TestOptions:
         name, _, value = text.partition("=")
         assert message in refused(f"redis://h?{text}")
         assert message in refused("redis://h", **{name: value})
+
+    def test_near_cache(self):
+        options = {"near_cache": "500", "max_staleness": " 2 ", "max_age": "0.5"}
+        assert read_options(options) == {"near_cache": 500, "max_staleness": 2, "max_age": 0.5}
+        assert read_options({"near_cache": "1"}) == {"near_cache": True}
+
+    def test_line_that_is_indented(self):
+        """In an ini file it belongs to the option before it, and is no option of its own."""
+        told = []
+        for name in OPTIONS:
+            try:
+                read_option(name, "1\npassword = s3cret")
+            except ValueError as error:
+                told.append(str(error))
+        assert len(told) > 10
+        assert "s3cret" not in " ".join(told)
 
     @pytest.mark.parametrize("value", [b"s3cret", ["s3cret"], object()])
     def test_value_that_is_no_text(self, value):
@@ -415,16 +444,34 @@ class TestOptions:
     def test_unknown(self, scheme, name):
         url = f"{scheme}://h/staff" if scheme == "redis+sentinel" else f"{scheme}://h"
         if name != "service":
-            line = refused(f"{url}?{name}=1")
+            line = refused(f"{url}?db=1&{name}=1")
             assert line.startswith(
-                f"With {scheme}:// there is no option '{name}'. There are db, na"
+                f"With {scheme}:// there is no such option as number 2 of those after the ?."
             )
+            assert " There are db, namespace, " in line
         line = refused(url, **{name: "1"})
         assert line.startswith(f"With {scheme}:// there is no option '{name}'. There are db, names")
         assert "socket_timeout" in line
 
     def test_unknown_to_a_unix_socket(self):
-        assert "no option 'socket_keepalive'" in refused("unix:///run/x?socket_keepalive=yes")
+        line = refused("unix:///run/x?socket_keepalive=yes")
+        assert "With unix:// there is no such option as number 1" in line
+
+    def test_password_with_an_ampersand(self):
+        """What follows on it may be taken for an option, or for the value of one."""
+        for url in (
+            "redis://h?password=s3&cret=",
+            "redis://h?password=one&s3cret=two",
+            "redis://h?password=one&s3cret",
+            "redis://h?password=one&s3cret=two&s3cret=three",
+            "redis://h?password=one&db=s3cret",
+            "redis://h?password=one&socket_timeout=s3cret",
+            "redis+sentinel://h/x?password=one&service=s3cret",
+        ):
+            assert not re.search("s3|cret", refused(url))
+
+    def test_misspelt(self):
+        assert " Do you mean writable? " in refused("redis://h?writeable=false")
 
 
 class TestReadFrom:
@@ -452,7 +499,7 @@ class TestReadFrom:
             ("redis://h/3", "db is not for read_from: leave it out of that URL."),
             ("redis://h?namespace=x", "namespace is not for read_from"),
             ("redis+cluster://h", "read_from cannot be a Redis Cluster."),
-            ("redis://h?speed=high", "With redis:// there is no option 'speed'"),
+            ("redis://h?speed=high", "With redis:// there is no such option as number 1 of"),
         ],
     )
     def test_wrong_url(self, url, message):
@@ -519,7 +566,7 @@ class TestWrongURL:
         assert f". Write {form}" in line
 
     def test_database_that_is_no_number(self):
-        assert refused("redis://h/staff") == "db is a number, not 'staff'."
+        assert refused("redis://h/staff") == "db is a number."
 
     def test_read_one(self):
         """Debuggers and error trackers show variables."""

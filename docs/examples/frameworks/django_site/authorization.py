@@ -2,6 +2,7 @@
 
 import functools
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.backends import BaseBackend
 from django.http import HttpResponse
@@ -21,11 +22,21 @@ class AuthorizationMiddleware:
 
     def process_exception(self, request, exception):
         if isinstance(exception, NotAuthorizedError):
-            status = 403 if not_anonymous().is_met(request.environ) else 401
+            status = 403 if not_anonymous().is_met(request.META) else 401
             return HttpResponse(str(exception), status=status, content_type="text/plain")
         if isinstance(exception, SourceError):
             return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
         return None
+
+
+def credentials_of(user):
+    """Return what predicates ask for of a user of Django's, who is made anew for each request."""
+    if not hasattr(user, "credentials_in_redis"):
+        credentials = {"repoze.what.userid": user.get_username()}
+        groups = settings.GROUPS.find_sections(credentials)
+        permissions = settings.PERMISSIONS.find_sections_many(groups)
+        user.credentials_in_redis = {**credentials, "groups": groups, "permissions": permissions}
+    return user.credentials_in_redis
 
 
 def require(predicate):
@@ -34,7 +45,10 @@ def require(predicate):
     def decorate(view):
         @functools.wraps(view)
         def protected(request, *args, **kwargs):
-            predicate.check_authorization(request.environ)
+            # With WSGI that is the environment, in which repoze.what's middleware says who it is.
+            if "repoze.what.credentials" not in request.META and request.user.is_authenticated:
+                request.META["repoze.what.credentials"] = credentials_of(request.user)
+            predicate.check_authorization(request.META)
             return view(request, *args, **kwargs)
 
         return protected
@@ -48,13 +62,14 @@ class RedisBackend(BaseBackend):
     def get_group_permissions(self, user_obj, obj=None):
         if not user_obj.is_active or obj is not None:
             return set()
-        # Django makes the user anew for each request.
-        if not hasattr(user_obj, "permissions_in_redis"):
-            credentials = {"repoze.what.userid": user_obj.get_username()}
-            groups = settings.GROUPS.find_sections(credentials)
-            user_obj.permissions_in_redis = settings.PERMISSIONS.find_sections_many(groups)
-        return user_obj.permissions_in_redis
+        return credentials_of(user_obj)["permissions"]
 
     def has_module_perms(self, user_obj, app_label):
         names = self.get_group_permissions(user_obj)
         return any(name.startswith(f"{app_label}.") for name in names)
+
+    async def aget_group_permissions(self, user_obj, obj=None):
+        return await sync_to_async(self.get_group_permissions)(user_obj, obj)
+
+    async def ahas_module_perms(self, user_obj, app_label):
+        return await sync_to_async(self.has_module_perms)(user_obj, app_label)

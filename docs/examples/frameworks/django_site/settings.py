@@ -5,11 +5,17 @@ from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 SECRET_KEY = "a long random text"
 ALLOWED_HOSTS = ["localhost"]
 ROOT_URLCONF = "django_site.urls"
-LOGIN_URL = "/login"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "welcome"
 TIME_ZONE = "UTC"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django_site",
+]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

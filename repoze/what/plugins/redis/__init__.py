@@ -1,5 +1,9 @@
 """Groups and permissions of repoze.what, kept in Redis."""
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
 from repoze.what.adapters import SourceUnavailable
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
@@ -8,7 +12,6 @@ from .findings import Finding
 from .layouts.replication import TooFewReplicas
 from .near_cache.cache import NearCacheInfo
 from .pair import Adapters, adapters_from_settings
-from .paste import make_metadata_provider
 
 __all__ = [
     "Adapters",
@@ -23,3 +26,13 @@ __all__ = [
     "copy_sections",
     "make_metadata_provider",
 ]
+
+
+make_metadata_provider: Callable[..., Any]
+
+
+def __getattr__(name: str) -> Any:
+    # It brings repoze.who and WebOb, which most that import this package do without.
+    if name == "make_metadata_provider":
+        return import_module(".paste", __name__).make_metadata_provider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

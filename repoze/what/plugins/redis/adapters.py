@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from math import inf
 from types import EllipsisType
 from typing import Any, ClassVar, TypeVar, cast
@@ -21,7 +21,6 @@ from .layouts.plain import PlainLayout
 from .layouts.saving import Save, Saving
 from .names import (
     Name,
-    Names,
     decode,
     decode_all,
     described,
@@ -45,7 +44,7 @@ class RedisAdapter(BaseSourceAdapter):
     """What the adapters of groups and of permissions have in common."""
 
     DB_NAME: ClassVar[int]
-    _KIND: ClassVar[str]
+    source_kind: ClassVar[str]
 
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -67,8 +66,9 @@ class RedisAdapter(BaseSourceAdapter):
         _check_seconds("max_age", max_age, _LEAST_STALENESS)
         self.namespace = namespace
         self._client = client
+        self._raw_client: redis.Redis | None = None
         self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
-        keys = None if namespace is None else IndexKeys(namespace, self._KIND)
+        keys = None if namespace is None else IndexKeys(namespace, self.source_kind)
         part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
         self._lookups: Database | None = None
@@ -141,7 +141,7 @@ class RedisAdapter(BaseSourceAdapter):
         lookups = f"; lookups at {self._lookups}" if self._lookups else ""
         return f"<{type(self).__name__}: {self._database}{lookups}>"
 
-    @cached_property
+    @property
     def db_connection(self) -> redis.Redis | redis.RedisCluster:
         """A client of the adapter's database, for raw access, on connections of its own.
 
@@ -149,7 +149,10 @@ class RedisAdapter(BaseSourceAdapter):
         """
         if isinstance(self._client, redis.RedisCluster):
             return self._client
-        return client_of_database(self._client, self._db)
+        # Up to Python 3.11, a cached property has a lock, which a child may find held for ever.
+        if self._raw_client is None:
+            self._raw_client = client_of_database(self._client, self._db)
+        return self._raw_client
 
     def get_all_sections(self) -> dict[str, set[str]]:
         """Return all sections, each with its items.
@@ -317,9 +320,9 @@ class RedisAdapter(BaseSourceAdapter):
         if self._near_cache is None:
             return self._ask_for_sections(encode_known(items))
         # Of two that are equal and no text, one may name something else, as True and 1 do.
-        question = items if _TEXT.issuperset(map(type, items)) else encode_known(items)
+        question = items if _TEXT.issuperset(map(type, items)) else decode_all(encode_known(items))
         return self._near_cache.find_sections(
-            cast(Names, frozenset(question)), self._ask_for_sections
+            cast(frozenset[str], frozenset(question)), self._ask_for_sections
         )
 
     def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
@@ -428,7 +431,7 @@ class RedisGroupAdapter(RedisAdapter):
     """
 
     DB_NAME = 1
-    _KIND = "groups"
+    source_kind = "groups"
 
     def _items(self, hints: Iterable[Any]) -> Collection[object]:
         return [self._user_id(hint) for hint in hints]
@@ -451,7 +454,7 @@ class RedisPermissionAdapter(RedisAdapter):
     """
 
     DB_NAME = 2
-    _KIND = "permissions"
+    source_kind = "permissions"
 
 
 def _number(name: str, value: object, least: int) -> int:

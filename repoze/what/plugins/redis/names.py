@@ -7,8 +7,6 @@ from repoze.what.adapters import SourceError
 
 Name = str | bytes | int
 """What may name a section or an item. An `int` stands for its decimal text."""
-Names = frozenset[str] | frozenset[bytes]
-"""Several names: text, or the bytes that it is stored as."""
 
 # In characters, of what is shown of a name.
 _LONGEST = 200

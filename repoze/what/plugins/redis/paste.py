@@ -16,7 +16,7 @@ from .pair import adapters_from_settings
 from .settings.options import refuse_unknown
 
 _PREFIX = "redis."
-_OPTIONS_OF_SETUP_AUTH = ("skip_authentication", "on_unavailable")
+_OPTIONS_OF_SETUP_AUTH = ("skip_authentication", "remote_user", "trusted_proxies", "on_unavailable")
 _OPTIONS = ("config_file", "log_file", "log_level", "remote_user_key", *_OPTIONS_OF_SETUP_AUTH)
 # repoze.who's.
 _LOG_LEVELS = {
@@ -37,15 +37,17 @@ def make_filter_app(app: Any, global_conf: Mapping[str, str], **local_conf: str)
         Deploy drops what a section says where ``[DEFAULT]`` has the same name.
     :param local_conf: what the section of the filter says.
 
-        - ``config_file``: the configuration file of repoze.who.
+        - ``config_file``: the configuration file of repoze.who. It can be left out if there is
+          ``remote_user``.
         - ``redis.url`` and the other settings of `.adapters_from_settings`.
-        - ``skip_authentication`` and ``on_unavailable``, of `~repoze.what.middleware.setup_auth`.
+        - ``skip_authentication``, ``remote_user``, ``trusted_proxies`` and ``on_unavailable``, of
+          `~repoze.what.middleware.setup_auth`.
         - ``remote_user_key``, which counts where *config_file* says something else.
         - ``log_file``: where repoze.who's log is appended, ``stdout`` for standard output; left
           out, it goes to the logger ``repoze.who``.
         - ``log_level``: ``debug``, ``info`` (where it is left out), ``warning`` or ``error``.
           ``debug`` logs passwords.
-    :raises ValueError: where ``config_file`` is left out, or an option or what is in that file is
+    :raises ValueError: where ``config_file`` is missing, or an option or what is in that file is
         not known or makes no sense.
     :raises OSError: where a file cannot be opened.
     :raises SourceError: as `.adapters_from_settings` does.
@@ -62,12 +64,12 @@ def make_filter_app(app: Any, global_conf: Mapping[str, str], **local_conf: str)
         (*_OPTIONS, f"{_PREFIX}url and the other settings that begin with {_PREFIX}"),
         "The filter has no option",
     )
-    if "config_file" not in options:
+    if "config_file" not in options and "remote_user" not in options:
         raise ValueError(
             "config_file is missing: it is the configuration file of repoze.who, "
             "as in config_file = %(here)s/who.ini."
         )
-    who = _read_who_config(options["config_file"], global_conf["here"])
+    who = _read_who_config(options.get("config_file"), global_conf["here"])
     adapters = adapters_from_settings(settings, _PREFIX)
     log_level = _log_level(options.get("log_level", "info"))
     return setup_auth(
@@ -101,8 +103,10 @@ def make_metadata_provider(**settings: str) -> AuthorizationMetadata:
     return AuthorizationMetadata({"redis": adapters.groups}, {"redis": adapters.permissions})
 
 
-def _read_who_config(file: str, here: str) -> Any:
+def _read_who_config(file: str | None, here: str) -> Any:
     config = WhoConfig(here)
+    if file is None:
+        return config
     with _open("config_file", file, "r") as opened:
         try:
             config.parse(opened)

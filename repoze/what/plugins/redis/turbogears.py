@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from repoze.what.adapters import check_adapter
+
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 
 __all__ = ["RedisAuthMetadata"]
@@ -17,7 +19,8 @@ class RedisAuthMetadata(ABC):
 
     :param groups: the adapter of the source of groups.
     :param permissions: that of the source of permissions.
-    :raises TypeError: where a subclass lacks `authenticate` or `get_user`.
+    :raises TypeError: if a subclass lacks `authenticate` or `get_user`, or one of the adapters is
+        none, or in the place of the other.
 
     Where passwords and users are, a subclass says. For each request of a user who is logged in,
     TurboGears asks `get_user`, then `get_groups`, then `get_permissions`, each once; each of the
@@ -25,6 +28,8 @@ class RedisAuthMetadata(ABC):
     """
 
     def __init__(self, groups: RedisGroupAdapter, permissions: RedisPermissionAdapter) -> None:
+        check_adapter(groups, "groups", "groups")
+        check_adapter(permissions, "permissions", "permissions")
         self.groups = groups
         self.permissions = permissions
 

@@ -30,6 +30,7 @@ def copy(sources: Sources, /, to_url: str, *, as_json: bool, **options: Any) -> 
     """
     targets = Sources(to_url, **options)
     _refuse_to_mix(sources, targets)
+    sources.expect_something()
     refuse(
         list(_inherited(sources, targets)),
         "Revoke them there first.",

@@ -44,7 +44,16 @@ def new_file(name: str, *, yes: bool) -> Iterator[TextIO]:
 
     :param yes: whether to replace one that is there without asking.
     """
-    path = Path(name)
+    try:
+        with _new_file(Path(name), yes=yes) as file:
+            yield file
+    except OSError as error:
+        # It may name the file that was to become this one, or none.
+        raise OSError(error.errno, error.strerror, name) from error
+
+
+@contextmanager
+def _new_file(path: Path, *, yes: bool) -> Iterator[TextIO]:
     mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
         # A pipe, or a device.
@@ -52,7 +61,7 @@ def new_file(name: str, *, yes: bool) -> Iterator[TextIO]:
             yield file
         return
     if mode is not None:
-        ask(f"There is a file {described(name)}. Replace it?", yes=yes)
+        ask(f"There is a file {described(str(path))}. Replace it?", yes=yes)
     path = path.resolve()
     unfinished = path.with_name(f".{path.name}.{token_hex(8)}")
     try:

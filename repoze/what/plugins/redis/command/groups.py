@@ -1,5 +1,6 @@
 """The commands ``groups ...``."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import click
@@ -8,17 +9,22 @@ from repoze.what.adapters import AdapterError, ItemNotPresentError
 from repoze.what.plugins.redis.names import described
 
 from .asking import ask, yes_option
-from .completion import complete_groups
+from .completion import Completion, complete_groups, complete_members, complete_users
 from .failures import Failure
-from .leftovers import refuse_leftovers, refuse_new_leftovers
+from .leftovers import kept_for, name_while_renamed, refuse_leftovers, refuse_new_leftovers
 from .output import count, echo_json, echo_lines, echo_section, json_option, printable, some
-from .sources import Sources, pass_sources
+from .sources import Command, Sources, pass_sources
 
 _group = click.argument("group", shell_complete=complete_groups)
-_users = click.argument("users", metavar="USER...", nargs=-1, required=True)
 _leave_permissions = click.option(
     "--leave-permissions", is_flag=True, help="Leave its permissions with the old name."
 )
+
+
+def _users(complete: Completion) -> Callable[[Command], Command]:
+    return click.argument(
+        "users", metavar="USER...", nargs=-1, required=True, shell_complete=complete
+    )
 
 
 @click.group()
@@ -32,6 +38,8 @@ def groups() -> None:
 def list_groups(sources: Sources, *, as_json: bool) -> None:
     """Print the names of all groups."""
     names = sorted(sources.groups.get_section_names())
+    if not names:
+        sources.expect_something()
     echo_json(names) if as_json else echo_lines(names)
 
 
@@ -78,15 +86,18 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     again.
     """
     # Meanwhile a right is kept for what is no group: there nobody comes by it.
-    waiting = f"{group!r} -> {new_name!r} (being renamed)"
+    waiting = name_while_renamed(group, new_name)
     there = sources.groups.get_many_section_items([group, new_name, waiting]).keys()
-    is_renamed = there == {new_name} and bool(sources.permissions.find_sections(waiting))
+    kept = sources.permissions.find_sections(waiting)
+    is_renamed = there == {new_name} and bool(kept)
     if not is_renamed:
+        # Whose they are now is not for us to say.
+        left = f" {kept_for(waiting, kept)}" if kept else ""
         if group not in there:
-            raise Failure(f"There is no group {described(group)}.")
+            raise Failure(f"There is no group {described(group)}.{left}")
         for name in (new_name, waiting):
             if name in there:
-                raise Failure(f"There is a group {described(name)} already.")
+                raise Failure(f"There is a group {described(name)} already.{left}")
         refuse_leftovers(sources, new_name, "choose another name")
     if leave_permissions:
         sources.groups.edit_section(group, new_name)
@@ -138,7 +149,7 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
 
 @groups.command()
 @_group
-@_users
+@_users(complete_users)
 @pass_sources
 def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
     """Make each USER a member of GROUP: all, or none where one is already."""
@@ -147,7 +158,7 @@ def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
 
 @groups.command()
 @_group
-@_users
+@_users(complete_members)
 @pass_sources
 def remove(sources: Sources, group: str, users: tuple[str, ...]) -> None:
     """Take each USER out of GROUP: all, or none where one is not in it."""
@@ -155,10 +166,25 @@ def remove(sources: Sources, group: str, users: tuple[str, ...]) -> None:
 
 
 def _hand_on(sources: Sources, group: str, new_group: str) -> set[str]:
-    try:
-        return sources.permissions.rename_item(group, new_group)
-    except ItemNotPresentError:
+    permissions = sources.permissions
+    there = permissions.find_sections(new_group)
+    if not there:
+        with suppress(ItemNotPresentError):
+            return permissions.rename_item(group, new_group)
         return set()
+    # An earlier run was interrupted, and somebody has granted more since.
+    moved = permissions.find_sections(group)
+    for permission in sorted(moved):
+        if permission not in there:
+            permissions.include_item(permission, new_group)
+        try:
+            permissions.exclude_item(permission, group)
+        except ItemNotPresentError:
+            # Somebody else revokes it, just now.
+            moved.remove(permission)
+            if permission not in there:
+                permissions.exclude_item(permission, new_group)
+    return moved
 
 
 def _echo_left(group: str, permissions: set[str], *, err: bool = False) -> None:

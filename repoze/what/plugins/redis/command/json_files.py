@@ -1,33 +1,46 @@
-"""Both sources as JSON: ``{"groups": {GROUP: [USER, ...]}, "permissions": {NAME: [GROUP, ...]}}``.
+r"""Both sources as JSON: ``{"groups": {GROUP: [USER, ...]}, "permissions": {NAME: [GROUP, ...]}}``.
 
-It is written and read as a stream.
+It is written and read as a stream, in memory of the length of a name. Names that are not UTF-8 have
+escapes such as ``\udcff``.
 """
 
 import json
+import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
-from typing import IO, Any, NoReturn, TextIO
+from typing import IO, NamedTuple, NoReturn, TextIO, cast
 
-import ijson
-
-# Names that are not UTF-8 have escapes such as \udcff, which the parsers in C refuse.
-from ijson.backends import python as parser
-
-from repoze.what.plugins.redis.names import described
+from repoze.what.adapters import SourceError
+from repoze.what.plugins.redis.names import described, encode_for_write
 
 from .exporting import Sections
 from .failures import Failure
 from .sources import KINDS
 from .staging import Entry
 
-_Events = Iterator[tuple[str, Any]]
-# The parser keeps what it has been given until that ends between two names, which rarely happens
-# where these are long.
-_BYTES_AT_A_TIME = 1024
+_BYTES_AT_A_TIME = 1 << 16
+_BLANKS = re.compile("[ \t\n\r]*")
+# What may be cut short where what has been read so far ends is one as well.
+_TOKEN = re.compile(
+    r'(?P<text>"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*(?P<end>"?))'
+    r"|(?P<number>-?[0-9][0-9.eE+-]*)"
+    r"|(?P<word>[a-z]+)"
+    r"|(?P<sign>[][{}:,])",
+    re.DOTALL,
+)
+_WHOLE_NUMBER = re.compile("-?(?:0|[1-9][0-9]*)")
+_WORDS = frozenset(("true", "false", "null"))
+_IN_WORDS = {
+    "[": "a list",
+    "{": "an object",
+    "text": "a text",
+    "number": "a number",
+    "end": "the end",
+}
 
 
 def write_json(out: TextIO, sources: Iterable[tuple[str, Sections]]) -> None:
-    """Write *sources*: the kind of each, and its sections."""
+    """Write *sections*: the kind of each, and its sections."""
     before = "{"
     for kind, sections in sources:
         out.write(f"{before}\n  {json.dumps(kind)}: {{")
@@ -43,47 +56,150 @@ def write_json(out: TextIO, sources: Iterable[tuple[str, Sections]]) -> None:
 def read_json(file: IO[bytes]) -> Iterator[Entry]:
     """Return what is in *file*, which is read as it is asked for.
 
-    :raises Failure: where it is no such JSON.
+    :raises Failure: where it is no such JSON. It tells the line, and not what stands there.
     """
-    try:
-        yield from _read(parser.basic_parse(file, buf_size=_BYTES_AT_A_TIME))
-    except (ijson.JSONError, ValueError) as error:
-        raise Failure(f"That is no JSON, or not all of it: {error}") from error
-
-
-def _read(events: _Events) -> Iterator[Entry]:
-    _expect(events, "start_map", "An object with groups and permissions")
-    for kind in _keys(events):
-        if kind not in KINDS:
-            _refuse("The key 'groups' or 'permissions'", kind)
-        _expect(events, "start_map", f"The value of {kind!r}, an object with a list for each,")
-        for section in _keys(events):
+    tokens = _Tokens(file)
+    tokens.expect("{", "an object with groups and permissions")
+    kinds = set(KINDS)
+    for kind in _keys(tokens):
+        if kind not in kinds:
+            tokens.refuse("'groups' or 'permissions' is wanted there, each of them once")
+        kinds.remove(kind)
+        tokens.expect(":", "a colon")
+        tokens.expect("{", f"an object with a list for each of the {kind}")
+        for key in _keys(tokens):
+            section = _name(tokens, key)
             yield kind, section, None
-            _expect(events, "start_array", f"A list for {described(section)} of {kind!r}")
-            for event, value in takewhile(_is_no_end, events):
-                if event not in {"string", "number"} or not isinstance(value, str | int):
-                    _refuse(f"A name in the list for {described(section)} of {kind!r}", value)
-                yield kind, section, value
-    # What comes after it is an error.
-    next(events, None)
+            tokens.expect(":", "a colon")
+            tokens.expect("[", f"a list for {described(key)}")
+            for item in _items(tokens):
+                yield kind, section, _name(tokens, item)
+    tokens.expect("end", "nothing more")
 
 
-def _keys(events: _Events) -> Iterator[str]:
-    for event, value in events:
-        if event == "end_map":
-            return
-        yield value
+def _keys(tokens: "_Tokens") -> Iterator[str]:
+    """Return the keys of an object that has begun. Colon and value are read in between."""
+    for token in _elements(tokens, "}"):
+        if token.kind != "text":
+            tokens.refuse_kind("a name in quotes", token)
+        yield token.value
 
 
-def _is_no_end(found: tuple[str, Any]) -> bool:
-    return found[0] != "end_array"
+def _items(tokens: "_Tokens") -> Iterator[str]:
+    for token in _elements(tokens, "]"):
+        if token.kind == "text":
+            yield token.value
+        elif token.kind == "number" and _WHOLE_NUMBER.fullmatch(token.value):
+            yield "0" if token.value == "-0" else token.value
+        else:
+            tokens.refuse_kind("a name, which is a text or a whole number,", token)
 
 
-def _expect(events: _Events, event: str, what: str) -> None:
-    found, value = next(events)
-    if found != event:
-        _refuse(what, value if value is not None else found)
+def _elements(tokens: "_Tokens", end: str) -> Iterator["_Token"]:
+    token = tokens.next()
+    while token.kind != end:
+        yield token
+        token = tokens.next()
+        if token.kind == ",":
+            token = tokens.next()
+            if token.kind == end:
+                tokens.refuse("there is a comma too many before that")
+        elif token.kind != end:
+            tokens.refuse_kind(f"a comma or {end}", token)
 
 
-def _refuse(what: str, found: object) -> NoReturn:
-    raise Failure(f"{what} is wanted in the JSON, not {described(found)}.")
+def _name(tokens: "_Tokens", name: str) -> bytes:
+    try:
+        return encode_for_write(name)
+    except SourceError as error:
+        tokens.refuse(str(error))
+
+
+class _Token(NamedTuple):
+    kind: str
+    """Of text, numbers and the end, its name; else, what stands there."""
+    value: str
+
+
+class _Tokens:
+    """The parts of *file*, each once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        # It passes over the mark that Windows' programs begin with.
+        self._decoder = getincrementaldecoder("utf-8-sig")()
+        self._is_read = False
+        self._text = ""
+        self._position = 0
+        """Where in the text the token begins that was returned last."""
+        self._next = 0
+        self._line = 1
+        self._column = 1
+        """Where the text begins."""
+
+    def next(self) -> _Token:
+        """Return the next one. It is the end when there are no more."""
+        while True:
+            blanks = cast(re.Match[str], _BLANKS.match(self._text, self._next))
+            self._position = blanks.end()
+            found = _TOKEN.match(self._text, self._position)
+            ends_early = found is None or (found["text"] is not None and not found["end"])
+            end = self._position if found is None else found.end()
+            # What was read may end within an escape.
+            if not self._is_read and end + ends_early >= len(self._text):
+                self._read()
+            elif found is None and end == len(self._text):
+                return _Token("end", "")
+            elif found is None or ends_early:
+                self._position = end
+                self.refuse("that is no JSON")
+            else:
+                self._next = end
+                return self._token(found)
+
+    def _token(self, found: re.Match[str]) -> _Token:
+        kind, text = str(found.lastgroup), found[0]
+        if kind == "text":
+            try:
+                return _Token(kind, json.loads(text))
+            except ValueError:
+                self.refuse("that is no JSON: there is no such escape as in this text")
+        if kind == "sign" or (kind == "word" and text in _WORDS):
+            return _Token(text, text)
+        if kind == "word":
+            self.refuse("that is no JSON: text is written in double quotes")
+        return _Token(kind, text)
+
+    def expect(self, kind: str, wanted: str) -> None:
+        """Take the next one, which has to be of a kind. *wanted* is what that is, in words."""
+        token = self.next()
+        if token.kind != kind:
+            self.refuse_kind(wanted, token)
+
+    def refuse_kind(self, wanted: str, token: _Token) -> NoReturn:
+        """Say that something else than *token* is *wanted*."""
+        self.refuse(f"{wanted} is wanted there, not {_IN_WORDS.get(token.kind, token.kind)}")
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Say where the token stands that was returned last, and what is wrong with it."""
+        self._drop(self._position)
+        raise Failure(f"line {self._line:,}, column {self._column:,}: {problem}.")
+
+    def _read(self) -> None:
+        self._drop(self._position)
+        # As much again as there is, so that a text is not looked through for each block of it.
+        block = self._file.read(max(_BYTES_AT_A_TIME, len(self._text)))
+        self._is_read = not block
+        try:
+            self._text += self._decoder.decode(block, final=self._is_read)
+        except UnicodeDecodeError as error:
+            self._text += error.object[: error.start].decode("utf-8-sig")
+            self._position = len(self._text)
+            self.refuse("that is not UTF-8")
+
+    def _drop(self, end: int) -> None:
+        self._line += self._text.count("\n", 0, end)
+        line = self._text.rfind("\n", 0, end)
+        self._column = end - line if line >= 0 else self._column + end
+        self._text = self._text[end:]
+        self._position = self._next = 0

@@ -1,9 +1,11 @@
-"""Permissions that a group of former times has left to whoever takes its name."""
+"""Permissions that a group of former times has left, to whoever takes its name or to nobody."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
+from repoze.what.plugins.redis.findings import Finding
 from repoze.what.plugins.redis.names import described
 
 from .failures import Failure
@@ -11,6 +13,45 @@ from .output import some
 from .sources import Sources, exists
 
 _GROUPS_AT_A_TIME = 100
+_BEING_RENAMED = re.compile(r".+ -> .+ \(being renamed\)", re.DOTALL)
+
+
+class KeptWhileRenamed(Finding):
+    """A permission that is still set aside, for a group whose renaming was interrupted."""
+
+    def __init__(self, permission: str, name: str) -> None:
+        super().__init__("being renamed", permission, name)
+
+    def __str__(self) -> str:
+        return kept_for(self.item, [self.section])
+
+
+def name_while_renamed(group: str, new_name: str) -> str:
+    """Return what has the permissions of *group*, and is no group, while that is renamed."""
+    return f"{group!r} -> {new_name!r} (being renamed)"
+
+
+def kept_for(name: str, permissions: Collection[str]) -> str:
+    """Return what to do about *permissions* of *name*, which `name_while_renamed` returned."""
+    return (
+        f"Kept for {described(name)}, which was interrupted: {some(permissions)}. Run that again; "
+        "or grant it to the group that is to have it, and revoke it from that name."
+    )
+
+
+def find_kept(sources: Sources) -> list[KeptWhileRenamed]:
+    """Return what renamings that were interrupted have set aside."""
+    kept = [
+        KeptWhileRenamed(permission, name)
+        for permission, names in sources.permissions.get_all_sections().items()
+        for name in names
+        if _BEING_RENAMED.fullmatch(name)
+    ]
+    groups = sources.groups.get_many_section_items({found.item for found in kept})
+    return sorted(
+        (found for found in kept if found.item not in groups),
+        key=lambda found: (found.item, found.section),
+    )
 
 
 def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:

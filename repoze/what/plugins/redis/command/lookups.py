@@ -2,20 +2,27 @@
 
 import click
 
-from .completion import complete_permissions
+from repoze.what.plugins.redis.names import described
+
+from .completion import complete_permissions, complete_users
+from .failures import NotThere
 from .output import echo_json, echo_section, json_option, printable
-from .sources import Sources, pass_sources
+from .sources import Sources, exists, pass_sources
 
 _NO = 1
 
+_user = click.argument("user", shell_complete=complete_users)
+
 
 @click.command()
-@click.argument("user")
+@_user
 @json_option
 @pass_sources
 def who(sources: Sources, user: str, *, as_json: bool) -> None:
     """Print the groups and the permissions of USER, and which group gives each."""
     groups = _groups_of(sources, user)
+    if not groups:
+        sources.expect_something()
     permissions = _permissions_of(sources, groups)
     if as_json:
         echo_json({"user": user, "groups": groups, "permissions": permissions})
@@ -27,17 +34,20 @@ def who(sources: Sources, user: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("user")
+@_user
 @click.argument("permission", shell_complete=complete_permissions)
 @json_option
 @pass_sources
 def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
     """Print whether USER has PERMISSION, and which groups give it.
 
-    The exit status is 0 where it is so, 1 where it is not, and another where that could not be
-    found out.
+    The exit status is 0 where it is so, 1 where it is not, 3 where there is no such permission, and
+    2 where it could not be found out.
     """
     groups = _permissions_of(sources, _groups_of(sources, user)).get(permission, [])
+    if not groups and not exists(sources.permissions, permission):
+        sources.expect_something()
+        raise NotThere(f"There is no permission {described(permission)}.")
     if as_json:
         echo_json(
             {"user": user, "permission": permission, "allowed": bool(groups), "groups": groups}

@@ -27,6 +27,8 @@ def permissions() -> None:
 def list_permissions(sources: Sources, *, as_json: bool) -> None:
     """Print the names of all permissions."""
     names = sorted(sources.permissions.get_section_names())
+    if not names:
+        sources.expect_something()
     echo_json(names) if as_json else echo_lines(names)
 
 

@@ -1,51 +1,69 @@
 """The command ``repoze-what-redis``: its options, and the commands that it has."""
 
+from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import add_completion_class
 
-from .copying import copy
-from .failures import Program
-from .groups import groups
-from .lookups import can, who
-from .permissions import permissions
-from .review import check, repair
-from .sources import Sources, source_options
-from .transfer import export, import_
-from .users import users
-from .watching import watch
+from .completion import Bash
+from .failures import told_in_one_line
+from .sources import accept_source_options, source_options, url_option
+
+# Each is imported when it is asked for: all together, they take as long as what one of them does.
+_COMMANDS = {
+    "groups": ".groups:groups",
+    "permissions": ".permissions:permissions",
+    "users": ".users:users",
+    "who": ".lookups:who",
+    "can": ".lookups:can",
+    "check": ".review:check",
+    "repair": ".review:repair",
+    "export": ".transfer:export",
+    "import": ".transfer:import_",
+    "copy": ".copying:copy",
+    "watch": ".watching:watch",
+}
 
 
-@click.group(cls=Program)
-@click.option(
-    "--url",
-    help="The server's URL, such as redis://localhost:6379. Without it, what REPOZE_WHAT_REDIS_URL "
-    "in the environment says. Do not write a password here: everybody on the machine can see "
-    "command lines.",
-)
+class Program(click.Group):
+    """The group of all commands, which tells errors of adapters, files and Ctrl-C in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - it is click's
+        """Return the names of the commands, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, if there is one."""
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            module, _, name = _COMMANDS[cmd_name].partition(":")
+            command = getattr(import_module(module, __package__), name)
+            accept_source_options(command)
+            self.add_command(command)
+        return super().get_command(ctx, cmd_name)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line, up to the command."""
+        with told_in_one_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. What click itself raises is told by click."""
+        with told_in_one_line():
+            return super().invoke(ctx)
+
+
+add_completion_class(Bash)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@url_option
 @source_options
 @click.version_option(package_name="repoze.what.plugins.redis")
-@click.pass_context
-def program(ctx: click.Context, /, **options: Any) -> None:
+def program(**_: Any) -> None:
     """Look at the groups and permissions that are kept in Redis, and change them.
 
-    The exit status is 0 where it is done or the answer is yes, 1 where the answer is no, and 2
-    where it was not possible.
+    The exit status is 0 where it is done or the answer is yes, 1 where the answer is no, 2 where it
+    was not possible, and 3 where what it was asked about is not there. These options may stand
+    after the command, too.
     """
-    ctx.obj = Sources(**options)
-
-
-for _command in (
-    groups,
-    permissions,
-    users,
-    who,
-    can,
-    check,
-    repair,
-    export,
-    import_,
-    copy,
-    watch,
-):
-    program.add_command(_command)

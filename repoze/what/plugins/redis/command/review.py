@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import click
 
+from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
 
 from .asking import ask, yes_option
+from .leftovers import find_kept
 from .output import echo_json, json_option, printable
 from .sources import Sources, pass_sources
 
@@ -21,10 +23,10 @@ _Found = list[tuple[str, Finding]]
 def check(sources: Sources, *, as_json: bool) -> None:
     """Print what is not as it should be in the sources, and what to do.
 
-    The exit status is 0 where all is well, 1 where something was found, and another where that
-    could not be found out.
+    The exit status is 0 where all is well, 1 where something was found, 3 where there are neither
+    groups nor permissions, and 2 where it could not be found out.
     """
-    found = _review(sources, RedisAdapter.check)
+    found = _check(sources)
     if as_json:
         echo_json(_as_json(found))
     else:
@@ -43,12 +45,12 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
     No group, permission or member is removed. What is in the index alone is taken out of it: where
     the names of groups were lost, put them back first. The exit status is that of `check`.
     """
-    found = _review(sources, RedisAdapter.check)
+    found = _check(sources)
     if found:
         _echo(found, err=True)
         ask("Repair that?", yes=yes)
     repaired = _review(sources, RedisAdapter.repair) if found else []
-    left = _review(sources, RedisAdapter.check) if found else []
+    left = _check(sources) if found else []
     if as_json:
         echo_json({"repaired": _as_json(repaired), "left": _as_json(left)})
     elif found:
@@ -56,6 +58,19 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
         _echo(left)
     if found:
         raise click.exceptions.Exit(_FOUND)
+
+
+def _check(sources: Sources) -> _Found:
+    found = _review(sources, RedisAdapter.check)
+    try:
+        found += [("permissions", kept) for kept in find_kept(sources)]
+    except SourceError as error:
+        # Where a section cannot be read, that is among what was found.
+        if not found or isinstance(error, SourceUnavailable):
+            raise
+    if not found:
+        sources.expect_something()
+    return found
 
 
 def _review(sources: Sources, operation: Callable[[RedisAdapter], list[Finding]]) -> _Found:

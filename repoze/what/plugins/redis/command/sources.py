@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +15,7 @@ from repoze.what.plugins.redis.adapters import (
 from repoze.what.plugins.redis.pair import Adapters, adapters_from_settings
 from repoze.what.plugins.redis.settings.urls import URL_VARIABLE
 
-from .failures import Failure
+from .failures import Failure, NotThere
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,6 +24,14 @@ KINDS = ("groups", "permissions")
 
 # A replica may not know yet what has just been changed, and nor may a near cache.
 _OF_APPLICATIONS = frozenset({"read_from", "near_cache", "max_staleness", "max_age"})
+
+
+url_option = click.option(
+    "--url",
+    help="The server's URL, such as redis://localhost:6379. Without it, what REPOZE_WHAT_REDIS_URL "
+    "in the environment says. Do not write a password here: everybody on the machine can see "
+    "command lines.",
+)
 
 
 def source_options(command: Command) -> Command:
@@ -103,13 +111,68 @@ class Sources:
         """Return both adapters, by what their sections are: those of `KINDS`, in that order."""
         return {"groups": self.groups, "permissions": self.permissions}
 
+    def expect_something(self) -> None:
+        """Return where there is anything: an answer then is about these sources.
 
-pass_sources = click.make_pass_decorator(Sources)
+        :raises NotThere: where there is not, as with a namespace that is mistyped.
+        """
+        adapters = self.by_kind().values()
+        if not any(adapter.get_section_names() for adapter in adapters):
+            places = " and ".join(dict.fromkeys(_described_place(adapter) for adapter in adapters))
+            raise NotThere(
+                f"There are neither groups nor permissions in {places}. Is that where the "
+                "application has them?"
+            )
+
+
+def accept_source_options(command: click.Command) -> None:
+    """Have *command*, and those in it, take the options of the program after its name, too.
+
+    One that has an option of the same name keeps its own. Help shows the program's alone.
+    """
+    own = {name for parameter in command.params for name in parameter.opts}
+    for option in _options_of_program():
+        if own.isdisjoint(option.opts):
+            option.hidden, option.expose_value, option.callback = True, False, _say_of_program
+            command.params.append(option)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            accept_source_options(each)
+
+
+def _options_of_program() -> list[click.Option]:
+    @click.command()
+    @url_option
+    @source_options
+    def program(**_: Any) -> None:
+        """Have the options, and nothing else."""
+
+    return [option for option in program.params if isinstance(option, click.Option)]
+
+
+def _say_of_program(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value is not None:
+        ctx.find_root().params[str(parameter.name)] = value
+
+
+def pass_sources(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have *command* get the sources, where the options say, as its first argument."""
+
+    @click.pass_context
+    def with_sources(ctx: click.Context, /, *arguments: Any, **options: Any) -> Any:
+        return command(Sources(**ctx.find_root().params), *arguments, **options)
+
+    return update_wrapper(with_sources, command)
 
 
 def exists(adapter: RedisAdapter, section: str) -> bool:
     """Return whether there is such a section."""
     return section in adapter.get_many_section_items([section])
+
+
+def _described_place(adapter: RedisAdapter) -> str:
+    namespace = "" if adapter.namespace is None else f", namespace {adapter.namespace!r}"
+    return adapter.place + namespace
 
 
 def _without_shortcuts(url: str) -> str:

@@ -9,11 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from errno import ENOENT
+from itertools import chain, islice
 from math import inf
+from os import strerror
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     MetaData,
@@ -22,6 +26,7 @@ from sqlalchemy import (
     create_engine,
     func,
     inspect,
+    make_url,
     select,
 )
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
@@ -55,19 +60,29 @@ def connect(url: str) -> Iterator[Connection]:
 
     :raises Failure: where the database cannot be reached, or refuses. It shows no password.
     """
+    secrets: set[str] = set()
     try:
-        connection = _connection(url)
+        connection = _connection(url, secrets)
         with connection, connection.begin():
             yield connection
     except SQLAlchemyError as error:
         # In full, it may show the whole statement.
-        raise Failure(f"The database: {getattr(error, 'orig', None) or error}") from error
+        text = str(getattr(error, "orig", None) or error)
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        raise Failure(f"The database: {text}") from error
 
 
-def _connection(url: str) -> Connection:
+def _connection(text: str, secrets: set[str]) -> Connection:
     try:
+        url = make_url(text)
+        # A part of the password, where that has an & in it.
+        secrets.update(
+            filter(None, (url.password, *url.query, *chain(*url.normalized_query.values())))
+        )
+        _refuse_stray_at_sign(url)
         # It is closed when it is done with, and not kept for others.
-        return create_engine(url, poolclass=NullPool).connect()
+        return create_engine(_of_file_that_is_there(url), poolclass=NullPool).connect()
     except (ArgumentError, TypeError, ValueError):
         # What is wrong with a part of it may quote the password.
         raise Failure(
@@ -79,6 +94,26 @@ def _connection(url: str) -> Connection:
             f"The driver of that database is not installed: {error.name or error}. Install it with "
             "pip, or name another in the URL, as in postgresql+psycopg://."
         ) from error
+
+
+def _refuse_stray_at_sign(url: URL) -> None:
+    if url.username is not None and "@" in f"{url.host}{url.database}":
+        raise Failure(
+            "The URL of the database has an @ too many: within a name or a password it is written "
+            "%40."
+        )
+
+
+def _of_file_that_is_there(url: URL) -> URL:
+    # SQLite makes a file that is not there.
+    file = url.database
+    if url.get_backend_name() != "sqlite" or file in {None, "", ":memory:"}:
+        return url
+    if file.startswith("file:") and "uri" in url.query:
+        return url if "mode" in url.query else url.update_query_dict({"mode": "rw"})
+    if not Path(file).exists():
+        raise FileNotFoundError(ENOENT, strerror(ENOENT), file)
+    return url
 
 
 class _Named:
@@ -220,7 +255,9 @@ def sql_input(connection: Connection) -> Input:
     """Return what is in the tables, which are read as it is asked for."""
     sources = [_Source(connection, kind) for kind in KINDS]
     counted = _Counted(entry for source in sources for entry in source.entries())
-    return Input(counted, sum(source.length() for source in sources), lambda: counted.number)
+    return Input(
+        "the database", counted, sum(source.length() for source in sources), lambda: counted.number
+    )
 
 
 def complete_tables(

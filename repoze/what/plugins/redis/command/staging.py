@@ -10,8 +10,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from repoze.what.plugins.redis.names import Name, encode_for_write
+from repoze.what.adapters import SourceError
+from repoze.what.plugins.redis.names import Name, described, encode_for_write
 
+from .failures import Failure
 from .output import Bar
 
 Entry = tuple[str, Name, Name | None]
@@ -31,11 +33,14 @@ _SCHEMA = """
 class Input:
     """Something to import.
 
-    :param entries: what is in it. Reading it raises `Failure` where it makes no sense.
+    :param name: what errors call it.
+    :param entries: what is in it, each section before its items. Reading it raises `Failure` where
+        it makes no sense.
     :param length: how long it is, where that is known, in whatever *position* counts.
     :param position: returns how far it has been read.
     """
 
+    name: str
     entries: Iterator[Entry]
     length: int | None
     position: Callable[[], int]
@@ -50,14 +55,22 @@ class Stage:
     def add(self, source: Input, bar: Bar) -> None:
         """Add what is in *source*.
 
-        :raises SourceError: where a name can be none.
+        :raises Failure: where it makes no sense, has a section twice, or a name that can be none.
+        :raises OSError: where it cannot be read.
         """
+        try:
+            self._add(source, bar)
+        except (Failure, SourceError) as error:
+            raise Failure(f"{source.name}: {error}") from error
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, source.name) from error
+
+    def _add(self, source: Input, bar: Bar) -> None:
         position = 0
         while entries := list(islice(source.entries, _ENTRIES_AT_A_TIME)):
-            self._database.executemany(
-                "INSERT OR IGNORE INTO sections VALUES (?, ?)",
-                {(kind, encode_for_write(section)) for kind, section, _ in entries},
-            )
+            for kind, section, item in entries:
+                if item is None:
+                    self._add_section(kind, section)
             self._database.executemany(
                 "INSERT OR IGNORE INTO items VALUES (?, ?, ?)",
                 (
@@ -69,6 +82,14 @@ class Stage:
             reached = source.position()
             bar.update(reached - position)
             position = reached
+
+    def _add_section(self, kind: str, section: Name) -> None:
+        added = self._database.execute(
+            "INSERT OR IGNORE INTO sections VALUES (?, ?)", (kind, encode_for_write(section))
+        )
+        if not added.rowcount:
+            # Which of the two is meant? Together they would be more than either.
+            raise Failure(f"{described(section)} comes twice among the {kind}.")
 
     @property
     def length(self) -> int:

@@ -57,6 +57,7 @@ def export() -> None:
 @pass_sources
 def export_json(sources: Sources, file: str, *, yes: bool) -> None:
     """Write groups and permissions to FILE as JSON; without it, to the standard output."""
+    sources.expect_something()
     if file == "-":
         write_json(sys.stdout, _read_sources(sources))
         # Later, nobody would be told that it cannot be written.
@@ -110,6 +111,7 @@ def export_sql(
     """
     tables = _sql_tables()
     with tables.connect(database_url) as connection:
+        sources.expect_something()
         summaries, notes = tables.complete_tables(connection, _read_sources(sources))
         _refuse_conflicts(notes.conflicts, accepted=merge)
         refuse(
@@ -133,7 +135,9 @@ def _export_files(
     *,
     yes: bool,
 ) -> None:
-    for kind, file in _given(groups_file, permissions_file):
+    files = _given(groups_file, permissions_file)
+    sources.expect_something()
+    for kind, file in files:
         with new_file(file, yes=yes) as out:
             write(out, kind, sections_of(sources.by_kind()[kind], kind))
 
@@ -162,7 +166,7 @@ def _import_options(command: Command) -> Command:
 def import_json(sources: Sources, /, file: str, **options: bool) -> None:
     """Add what is in FILE, which is JSON as `export json` writes it; - is the standard input."""
     with click.open_file(file, "rb") as opened:
-        _import(sources, [_file_input(opened, read_json(opened))], **options)
+        _import(sources, [_file_input(file, opened, read_json(opened))], **options)
 
 
 @import_.command("ini")
@@ -245,16 +249,17 @@ def _import_files(
         inputs = []
         for kind, file in _given(groups_file, permissions_file):
             opened = stack.enter_context(click.open_file(file, "rb"))
-            inputs.append(_file_input(opened, read(opened, kind)))
+            inputs.append(_file_input(file, opened, read(opened, kind)))
         _import(sources, inputs, **options)
 
 
-def _file_input(file: IO[bytes], entries: Iterator[Entry]) -> Input:
+def _file_input(path: str, file: IO[bytes], entries: Iterator[Entry]) -> Input:
+    name = "standard input" if path == "-" else path
     if not file.seekable():
-        return Input(entries, None, lambda: 0)
+        return Input(name, entries, None, lambda: 0)
     length = file.seek(0, SEEK_END)
     file.seek(0)
-    return Input(entries, length, file.tell)
+    return Input(name, entries, length, file.tell)
 
 
 # Both

@@ -8,11 +8,12 @@ from repoze.what.adapters import ItemNotPresentError
 from repoze.what.plugins.redis.names import described
 
 from .asking import ask, yes_option
+from .completion import complete_users
 from .failures import Failure
 from .output import count, some
 from .sources import Sources, pass_sources
 
-_user = click.argument("user")
+_user = click.argument("user", shell_complete=complete_users)
 
 
 @click.group()

@@ -1,5 +1,6 @@
 """Clients of our own that connect as the user's does, and the connections of their pools."""
 
+import threading
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -48,7 +49,7 @@ _BEFORE_MAINTENANCE = {
 # Up to redis-py 5.2 a pool wants to know; since then it warns of being told.
 _NAME = signature(ConnectionPool.get_connection).parameters.get("command_name")
 _COMMAND_NAME = ("",) if _NAME is not None and _NAME.default is Parameter.empty else ()
-# In redis-py 5.0 a `BlockingConnectionPool` knows no difference, and closes those in use, too.
+# In redis-py 5.0 a `BlockingConnectionPool` would close those in use, too.
 _SETTINGS_OF_DISCONNECT = signature(BlockingConnectionPool.disconnect).parameters
 
 
@@ -85,6 +86,9 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
         )
     else:
         derived = ConnectionPool(**settings)
+    # In redis-py 5 it is one that `close` would wait for for ever, in the handler of a signal that
+    # came while the same thread held it.
+    derived._lock = threading.RLock()  # noqa: SLF001
     return _client_on(derived)
 
 
@@ -99,7 +103,7 @@ def _settings_of(pool: ConnectionPool) -> dict[str, Any]:
     settings.update(
         _WITHOUT_NOTIFICATIONS,
         health_check_interval=0,
-        connection_class=pool.connection_class,
+        connection_class=_wholly_made(pool.connection_class),
         max_connections=pool.max_connections,
     )
     return settings
@@ -153,22 +157,35 @@ def _connect_and_select(
         raise redis.ConnectionError(f"the server did not select database {connection.db}")
 
 
+class _WhollyMade:
+    """A connection that is either wholly made or not made at all.
+
+    The pool takes back what was not. Where its handshake was interrupted, there would be a reply to
+    come; where the server answered nonsense, no database would be selected.
+    """
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except BaseException:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise
+
+
+def _wholly_made(connection_class: type) -> type:
+    attributes = {"__module__": connection_class.__module__}
+    return type(connection_class.__name__, (_WhollyMade, connection_class), attributes)
+
+
 def connection_from(pool: ConnectionPool) -> redis.Connection:
-    """Return a connection of *pool*, which is either wholly made or not made at all."""
-    try:
-        return pool.get_connection(*_COMMAND_NAME)
-    except redis.RedisError:
-        raise
-    except BaseException:
-        # It goes back to the pool with its handshake half done: where that was interrupted, with a
-        # reply to come; where the server answered nonsense, before a database was selected.
-        close_idle(pool)
-        raise
+    """Return a connection of *pool*."""
+    return pool.get_connection(*_COMMAND_NAME)
 
 
 def close_idle(pool: ConnectionPool) -> None:
     """Close the connections of *pool* that nobody uses."""
     if isinstance(pool, BlockingConnectionPool) and len(_SETTINGS_OF_DISCONNECT) == 1:
-        pool.disconnect()
+        for connection in filter(None, list(pool.pool.queue)):
+            connection.disconnect()
     else:
         pool.disconnect(inuse_connections=False)

@@ -64,6 +64,10 @@ class ClusterDatabase(Database):
         for client in clients.values():
             Opened(client, None, self._process).close()
 
+    def _leave(self, _: Opened, /) -> None:
+        # It may have been in the pool of any node.
+        self.close()
+
     def _pool_at(self, address: Address) -> ConnectionPool:
         return self._client_at(address).connection_pool
 

@@ -10,11 +10,9 @@ import redis
 from redis.connection import ConnectionPool
 from redis.sentinel import SentinelConnectionPool
 
-from repoze.what.adapters import AdapterError
-
 from .clients import client_of_database, close_idle
 from .exchange import Exchange
-from .failures import Task, is_lost_connection, source_error, without_secrets
+from .failures import Task, is_lost_connection, is_of_talking, source_error, without_secrets
 from .primary import Confirmation, PrimaryWatch
 
 Answer = TypeVar("Answer")
@@ -112,8 +110,12 @@ class Database:
 
         A question that another thread is asking goes on, and its connection is closed afterwards.
         """
-        opened, self._last_opened = self._last_opened, self._open()
-        opened.close()
+        self._leave(self._last_opened)
+
+    def _leave(self, left: Opened, /) -> None:
+        if self._last_opened is left:
+            self._last_opened = self._open()
+        left.close()
 
     def __str__(self) -> str:
         return self.place + self._part
@@ -148,6 +150,7 @@ class Database:
             not sent is always sent again.
         :raises SourceUnavailable: where the server cannot be reached or does not answer.
         :raises SourceError: where it refuses, or answers nonsense.
+        :raises BaseException: what is not of talking to a server, but of the application.
         """
         opened = self._opened
         if opened.watch is not None:
@@ -163,9 +166,12 @@ class Database:
                 exchange.close()
                 if opened.watch is not None and (exchange.was_lost or exchange.lost_reply):
                     opened.watch.hurry()
-        except AdapterError:
-            raise
-        except Exception as error:  # noqa: BLE001 - nothing else may leave an adapter
+        except BaseException as error:
+            if exchange.has_leaked and not isinstance(error, redis.RedisError):
+                # It was interrupted in the pool itself, and nobody knows where.
+                self._leave(opened)
+            if not is_of_talking(error):
+                raise
             raised = source_error(error, task, self, lost_reply=exchange.lost_reply)
             cause = without_secrets(error)
         try:

@@ -51,9 +51,15 @@ class Exchange:
         """Where the connection is from."""
         self._handled = sys.exc_info()[1]
         self._asking = False
+        self._is_changing = False
         self._has_connection = False
-        self._has_failed = False
+        self._is_clean = True
         self._phase = _Phase.ANSWERED
+
+    @property
+    def has_leaked(self) -> bool:
+        """Whether a connection may be missing in a pool, or be half made; ask after `close`."""
+        return self._is_changing or self._has_connection
 
     def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
         """Return what *question* makes of the replies that it asks this exchange for.
@@ -63,23 +69,31 @@ class Exchange:
         """
         try:
             if not self._has_connection:
+                self._is_changing = True
                 self.connection = connection_from(self.pool)
                 self._has_connection = True
-            elif self._has_failed:
+                self._is_changing = False
+            elif not self._is_clean:
+                self._is_changing = True
                 self._phase = _Phase.UNSENT
                 self.connection.disconnect()
                 self.connection.connect()
-            self._has_failed = False
-            return question(self)
+                self._is_changing = False
+            # Until it is known to be. Back in the pool, it would hand its late reply to the next
+            # caller. What makes no sense may be the late reply to something else.
+            self._is_clean = False
+            answer = question(self)
+            self._is_clean = True
         except BaseException as error:
-            self._has_failed = True
             forget_context(error, self._handled)
-            if self._has_connection and not (self._phase is _Phase.ANSWERED and _is_answer(error)):
-                # Back in the pool, it would hand its late reply to the next caller. What makes no
-                # sense may be the late reply to something else.
-                self.connection.disconnect()
+            if self._phase is _Phase.ANSWERED and _is_answer(error):
+                self._is_clean = True
+            elif self._has_connection:
+                self._is_clean = False
                 self.lost_reply |= self._phase is not _Phase.UNSENT
+                self.connection.disconnect()
             raise
+        return answer
 
     def connect(self) -> None:
         """Make the connection of the next attempt, or make it anew, without asking anything."""
@@ -98,8 +112,12 @@ class Exchange:
     def close(self) -> None:
         """Give the connection, if there is one, back to the pool."""
         if self._has_connection:
+            self._is_changing = True
+            if not self._is_clean:
+                self.connection.disconnect()
             self._has_connection = False
             self.pool.release(self.connection)
+            self._is_changing = False
 
     def ask(self, *command: bytes | str | int) -> Any:
         """Send *command* and return the reply, with bytes for what is text."""
@@ -118,7 +136,7 @@ class Exchange:
         self._phase = _Phase.UNANSWERED
         try:
             reply = self.connection.read_response(disable_decoding=True)
-        except Exception as error:
+        except redis.RedisError as error:
             if is_reply(error):
                 self._phase = _Phase.ANSWERED
             if code_word(error) == "READONLY":

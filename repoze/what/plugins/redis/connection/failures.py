@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import Empty
+from typing import TypeGuard
 
 import redis
 from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
@@ -66,12 +67,30 @@ _PHRASES = {
     "ACL failure in script": "NOPERM",
     "executing the script can't ": "NOPERM",
 }
+# What redis-py says of itself, and what carries it.
+_OF_TALKING = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+# What redis-py's parsers, and what is made of what they return, say of bytes that make no sense.
+_NONSENSE = frozenset(
+    (
+        *(AttributeError, IndexError, KeyError, MemoryError, OverflowError, RecursionError),
+        *(TypeError, UnicodeDecodeError, UnicodeEncodeError, UnicodeError, ValueError),
+    )
+)
 _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
 # Redis tells at length what HELLO can do, rather than that a password is missing.
 _WITHOUT_PASSWORD = ("Authentication required", "HELLO must be called")
 _NO_DATABASES = "SELECT is not allowed in cluster mode"
 # A node of a cluster of Valkey says this, too.
 _NO_SUCH_DATABASE = "DB index is out of range"
+
+
+def is_of_talking(error: BaseException) -> TypeGuard[Exception]:
+    """Whether *error* is of talking to a server: of a connection, a refusal, or nonsense.
+
+    Any other is the application's: the time limit of a job for example, which a signal's handler
+    raises in the middle of what is done here. It may descend from one of those that mean nonsense.
+    """
+    return isinstance(error, _OF_TALKING) or type(error) in _NONSENSE
 
 
 def code_word(error: Exception) -> str | None:

@@ -1,11 +1,11 @@
 """Where the primary of Sentinel's is: asked all the time, so that no lookup has to wait for it."""
 
+import itertools
 import logging
 import threading
-from collections.abc import Callable
+import time
 from contextlib import suppress
 from math import inf
-from time import monotonic, sleep
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -35,7 +35,9 @@ class PrimaryWatch:
 
     Each Sentinel is asked. The one that leads a failover is the last to name the new primary, when
     the replicas have been turned to it, and redis-py believes the first Sentinel that it reaches.
-    So the first in the list of the pool's Sentinels is made the one that knows best.
+    So the first in the list of the pool's Sentinels is made the one that knows best. Where that is
+    the one that leads, as it is until another has heard of it, nothing is confirmed: to some
+    questions it already answers with the new primary.
 
     Whatever goes wrong, it goes on asking. It ends by itself when *pool* is collected.
 
@@ -48,13 +50,10 @@ class PrimaryWatch:
         """The latest; it is replaced as a whole, and can be read at any time."""
         self._interval = interval
         self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
-        # Released to wake the thread. An event would not do: what is collected may be so while this
-        # very thread holds its lock.
-        self._sleep = threading.Lock()
-        self._sleep.acquire()
+        self._sleep: threading.Lock | None = None
         self._is_over = False
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._has_started = False
+        self._threads = itertools.count()
         self._pool = ref(pool, lambda _: self.stop())
 
     def start(self) -> None:
@@ -62,18 +61,17 @@ class PrimaryWatch:
 
         Where there can be no more threads, as when the interpreter is about to end, it is not.
         """
-        if self._thread is None:
-            with self._starting, suppress(RuntimeError):
-                if self._thread is None:
-                    thread = threading.Thread(target=self._run, name="PrimaryWatch", daemon=True)
-                    thread.start()
-                    self._thread = thread
+        if not self._has_started:
+            with suppress(RuntimeError):
+                threading.Thread(target=self._run, name="PrimaryWatch", daemon=True).start()
+                self._has_started = True
 
     def hurry(self) -> None:
         """Have it asked at once, without waiting for the answer."""
-        with suppress(RuntimeError):
-            # That it is awake already.
-            self._sleep.release()
+        if self._sleep is not None:
+            with suppress(RuntimeError):
+                # That it is awake already.
+                self._sleep.release()
 
     def stop(self) -> None:
         """Let the thread end, as soon as it has the answer that it may be waiting for."""
@@ -81,21 +79,30 @@ class PrimaryWatch:
         self.hurry()
 
     def _run(self) -> None:
+        if next(self._threads):
+            # Several that asked at once have started one each: nobody holds a lock meanwhile.
+            return
+        # Released to wake the thread. An event would not do: what is collected may be so while this
+        # very thread holds its lock.
+        self._sleep = pause = threading.Lock()
+        pause.acquire()
         while not self._is_over:
             self._ask()
-            sleep(min(_SHORTEST_PAUSE, self._interval))
-            self._sleep.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
+            time.sleep(min(_SHORTEST_PAUSE, self._interval))
+            pause.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
 
     def _ask(self) -> None:
         pool = self._pool()
         if pool is None:
             return
-        at = monotonic()
+        at = time.monotonic()
         try:
-            pool.sentinel_manager.sentinels = sorted(
-                self._sentinels, key=_knowledge_of(pool.service_name), reverse=True
-            )
-            self.confirmation = Confirmation(pool.get_master_address(), at)
+            knowledge = {each: _knowledge(each, pool.service_name) for each in self._sentinels}
+            sentinels = sorted(knowledge, key=knowledge.__getitem__, reverse=True)
+            pool.sentinel_manager.sentinels = sentinels
+            address = pool.get_master_address()
+            if knowledge[sentinels[0]].is_settled:
+                self.confirmation = Confirmation(address, at)
         except Exception as error:  # noqa: BLE001 - the next round may be answered
             # The text of the error may have a password in it.
             logger.debug(
@@ -105,16 +112,18 @@ class PrimaryWatch:
             )
 
 
-def _knowledge_of(service: str) -> Callable[[redis.Redis], tuple[int, bool]]:
-    """Return a key that tells how recent what a Sentinel knows of *service* is."""
+class _Knowledge(NamedTuple):
+    """How recent what a Sentinel knows of a service is; the greater knows better."""
 
-    def knowledge(sentinel: redis.Redis) -> tuple[int, bool]:
-        try:
-            services: Any = sentinel.sentinel_masters()
-            state = services[service]
-            # Each failover has a number. Who leads it has the number before the new address.
-            return state["config-epoch"], "failover_in_progress" not in state["flags"]
-        except Exception:  # noqa: BLE001 - whatever it is, others may know
-            return -1, False
+    epoch: int
+    is_settled: bool
 
-    return knowledge
+
+def _knowledge(sentinel: redis.Redis, service: str) -> _Knowledge:
+    try:
+        services: Any = sentinel.sentinel_masters()
+        state = services[service]
+        # Each failover has a number. Who leads it has the number before the new address.
+        return _Knowledge(state["config-epoch"], "failover_in_progress" not in state["flags"])
+    except Exception:  # noqa: BLE001 - whatever it is, others may know
+        return _Knowledge(-1, True)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -58,7 +57,6 @@ class Application:
         self._command_line = command_line
         self._handlers: dict[str, dict[str, Callable[[Request], Response]]] = {
             "/": {"GET": self._home},
-            "/style.css": {"GET": _style_sheet},
             LOGIN_PATH: {"GET": _login_form, "POST": _log_in},
             "/logout": {"POST": _log_out},
             **{path: {"GET": _page} for path in _PROTECTED},
@@ -196,21 +194,24 @@ def _login_form(request: Request) -> Response:
 def _log_in(request: Request) -> Response:
     form = _form(request)
     path = local_path(request, form.get("came_from", "/"))
-    is_right, headers = log_in(request.environ, form.get("login", ""), form.get("password", ""))
-    if is_right:
-        return HTTPSeeOther(location=path, headers=headers)
-    response = _login_page(request, path, has_failed=True)
-    response.status = 403
-    response.headers.extend(headers)
-    return response
+    login = form.get("login", "")
+    try:
+        headers = log_in(request.environ, login, form.get("password", ""))
+    except HTTPError as refusal:
+        refusal.body = _login_page(request, path, login, refusal.detail).body
+        return refusal
+    return HTTPSeeOther(location=path, headers=headers)
 
 
-def _login_page(request: Request, path: str, *, has_failed: bool = False) -> Response:
+def _login_page(
+    request: Request, path: str, login: str = "", failure: str | None = None
+) -> Response:
     return render(
         request,
         "login.html",
         came_from=path,
-        has_failed=has_failed,
+        login=login,
+        failure=failure,
         page=_PROTECTED.get(path.partition("?")[0]),
         passwords=PASSWORDS,
     )
@@ -220,11 +221,6 @@ def _log_out(request: Request) -> Response:
     if request.remote_user:
         _check_form_token(request)
     return HTTPSeeOther(location="/", headers=log_out(request.environ))
-
-
-def _style_sheet(_: Request) -> Response:
-    style = files(__package__).joinpath("style.css").read_bytes()
-    return Response(style, content_type="text/css", charset="utf-8")
 
 
 def _form(request: Request) -> dict[str, str]:

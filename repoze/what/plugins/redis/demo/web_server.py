@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from waitress.server import create_server
+from waitress.server import TcpWSGIServer
 from waitress.wasyncore import close_all
 
 from . import DemoError
@@ -18,6 +18,29 @@ logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 # In bytes; the site's forms need a tenth of it.
 _LONGEST_BODY = 10_000
+
+# Waitress takes no new connections beyond the second number, however little the others do.
+_MOST_IDLE = 50
+_MOST_CONNECTIONS = 100
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    """Waitress' server, which closes the oldest connection where too many wait for their clients.
+
+    Otherwise a hundred requests that are never sent to their end would hold the site.
+    """
+
+    def readable(self) -> bool:
+        """Return whether a new connection may be taken; waitress asks before it waits for any."""
+        idle = [
+            channel
+            for channel in self.active_channels.values()
+            if not (channel.requests or channel.will_close)
+        ]
+        if len(idle) > _MOST_IDLE:
+            min(idle, key=lambda channel: channel.last_activity).will_close = True
+        is_readable: bool = super().readable()
+        return is_readable
 
 
 @contextmanager
@@ -37,12 +60,15 @@ def serving(application: Callable[..., Iterable[bytes]], port: int) -> Iterator[
         closing.update(connections)
         connections.clear()
 
-    server = create_server(
+    server = _Server(
         application,
-        map=connections,
-        sockets=[listener],
+        connections,
+        _sock=listener,
+        bind_socket=False,
+        sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         ident=None,
         max_request_body_size=_LONGEST_BODY,
+        connection_limit=_MOST_CONNECTIONS,
     )
     thread = Thread(target=server.run, name="web server")
     thread.start()

@@ -2,7 +2,7 @@
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.connection.exchange import Exchange
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.failures import Task, is_of_talking
 from repoze.what.plugins.redis.connection.replies import number
 
 _SECONDS = 1.0
@@ -31,7 +31,10 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
     milliseconds = max(1, int(seconds * 1000))
     try:
         confirmed = number(exchange.ask("WAIT", wanted, milliseconds))
-    except Exception as error:  # whatever it is, what was written stays so
+    except Exception as error:
+        if not is_of_talking(error):
+            raise
+        # Whatever it is, what was written stays so.
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but whether {wanted} of its replicas have it "
             f"could not be asked: {error}"

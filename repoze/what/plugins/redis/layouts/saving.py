@@ -82,7 +82,8 @@ class _Repetition:
     def __init__(self, begin: Callable[[], bool], server: object) -> None:
         self._begin = begin
         self._server = server
-        self._lock = threading.Lock()
+        # The thread that holds it may come again: in a signal's handler, for example.
+        self._lock = threading.RLock()
         self._is_wanted = False
         self._is_running = False
 
@@ -90,11 +91,16 @@ class _Repetition:
         """See to it that a snapshot begins after this call."""
         with self._lock:
             self._is_wanted = True
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name=__name__).start()
+            is_running = self._is_running
+        if not is_running:
+            threading.Thread(target=self._run, name=__name__).start()
 
     def _run(self) -> None:
+        with self._lock:
+            if self._is_running:
+                # Of several that were started at once.
+                return
+            self._is_running = True
         pause, deadline = _SHORTEST_PAUSE, time.monotonic() + _LONGEST_WAIT
         while time.monotonic() < deadline:
             time.sleep(pause)

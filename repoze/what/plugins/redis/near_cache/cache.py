@@ -3,22 +3,26 @@
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Callable, Collection, Iterable
-from functools import cache, partial
+from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import redis
 
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import is_reply
-from repoze.what.plugins.redis.names import Names, encode_known
+from repoze.what.plugins.redis.connection.failures import is_of_talking, is_reply
+from repoze.what.plugins.redis.names import encode_known
 
 from .tracking import CannotTrackError, Tracking
 
+if TYPE_CHECKING:
+    from .memory import Answer, Memory
+
 # In seconds. A server that refuses may note each attempt in its log.
 _BETWEEN_ATTEMPTS, _BETWEEN_REFUSALS = 1.0, 60.0
+# In seconds, after which an attempt counts as one that nobody makes any more.
+_LONGEST_ATTEMPT = 60.0
 # So many times in a row, it is no accident: it hung up, and answered the lookups in between.
 _MOST_FAILURES = 5
 
@@ -44,6 +48,35 @@ class NearCacheInfo(NamedTuple):
     """Whether there is one now."""
     distrusted: str | None
     """Why memory was last emptied, but for what the server told of, or why it cannot be used."""
+
+
+class _State:
+    """What a near cache has in one process: an empty *memory* at first, and no connection.
+
+    While the lock is held nothing is waited for or logged, and no other greenlet goes on. The
+    thread that holds it may come again: in a signal's handler, or as something is collected.
+    """
+
+    def __init__(self, memory: "Memory") -> None:
+        self.lock = threading.RLock()
+        self.memory = memory
+        self.tracking: Tracking | None = None
+        """Vouches for memory. It is taken away while either of them is changed, and comes back when
+        that is done: whatever interrupts it leaves a memory that nobody vouches for."""
+        self.attempt: object = None
+        """What tells the last attempt to make the connection from others."""
+        self.next_attempt = 0.0
+        self.failures = 0
+        self.has_complained = False
+        self.hits = self.misses = self.unproved = self.invalidations = self.connections = 0
+        self.distrusted: str | None = None
+
+    def put_back(self, tracking: Tracking, memory: "Memory") -> None:
+        """Let *tracking* vouch for *memory* again, unless that has been thrown away meanwhile."""
+        if self.memory is memory:
+            self.tracking = tracking
+        else:
+            tracking.close()
 
 
 class NearCache:
@@ -88,135 +121,169 @@ class NearCache:
         self._max_age = max_age
         # To ask for it is to look whether this is still the same process, and that has been done.
         self._is_of_sentinels = database.confirmation is not None
-        self._begin()
-        _near_caches.add(self)
-        _begin_anew_in_children()
+        # By process. In a child it is made when that first asks: what the parent has is left alone,
+        # and whatever replaces the locks of Python has done so by then.
+        self._states: dict[int, _State] = {}
 
-    def _begin(self) -> None:
-        """Have nothing, as at first. What another process has is left alone."""
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._connecting = threading.Lock()
-        self._memory = self._new_memory()
-        self._tracking: Tracking | None = None
-        self._next_attempt = 0.0
-        self._failures = 0
-        self._has_complained = False
-        self._hits = self._misses = self._unproved = self._invalidations = self._connections = 0
-        self._distrusted: str | None = None
+    @property
+    def _state(self) -> _State:
+        process = os.getpid()
+        # Of two threads that come here at once, the first provides the state.
+        state = self._states.get(process) or self._states.setdefault(
+            process, _State(self._new_memory())
+        )
+        for other in self._states.keys() - {process}:
+            self._states.pop(other, None)
+        return state
 
     def find_sections(
-        self, question: Names, ask: Callable[[Collection[bytes]], set[str]]
+        self, question: frozenset[str], ask: Callable[[Collection[bytes]], set[str]]
     ) -> set[str]:
         """Return the sections that any item of *question* is in, from memory or as *ask* says."""
-        if self._process != os.getpid():
-            # A fork that Python does not know of: the lock may be held by nobody.
-            return ask(encode_known(question))
-        with self._lock:
-            now = monotonic()
-            if self._vouches(now):
-                answer = self._memory.get(question)
-                if answer is not None and now - answer.asked_at < self._max_age:
-                    self._hits += 1
-                    return set(answer.sections)
-            # Not before: for a hit, it would be most of the work.
-            items = encode_known(question)
-            if not items:
-                return set()
-            self._misses += 1
-            memory = self._memory
-            answer = memory.expect(question, items, now)
+        state = self._states.get(os.getpid()) or self._state
+        now = monotonic()
+        tracking = expected = None
+        is_looking = True
         try:
+            with state.lock:
+                tracking, memory = state.tracking, state.memory
+                if tracking is not None:
+                    state.tracking = None
+                    answer = memory.get(question) if self._vouches(state, tracking, now) else None
+                    if (
+                        answer is not None
+                        and now - answer.asked_at < self._max_age
+                        and state.memory is memory
+                    ):
+                        state.tracking = tracking
+                        state.hits += 1
+                        return set(answer.sections)
+                # Not before: for a hit, it would be most of the work.
+                items = encode_known(question)
+                state.misses += bool(items)
+                if tracking is not None:
+                    if items:
+                        expected = memory.expect(question, items, now)
+                    state.put_back(tracking, memory)
+            is_looking = False
             sections = ask(items)
-        except BaseException:
-            with self._lock:
-                memory.release(answer)
+            if expected is not None:
+                self._settle(state, memory, expected, sections)
+        except BaseException as error:
+            if is_looking:
+                name = type(error).__name__
+                self._distrust(state, f"A look at what has changed ended with {name}.", tracking)
+            elif expected is not None:
+                self._settle(state, memory, expected, None)
             raise
-        with self._lock:
-            # Memory that is another by now has heard nothing of what changed since.
-            if memory is self._memory and self._hears_of_changes_there():
-                answer.sections = frozenset(sections)
-                memory.keep(answer)
-            else:
-                memory.release(answer)
-        if self._tracking is None and now >= self._next_attempt:
-            self._connect()
+        if items and state.tracking is None and now >= state.next_attempt:
+            self._connect(state, now)
         return sections
 
-    def _vouches(self, now: float) -> bool:
+    def _vouches(self, state: _State, tracking: Tracking, now: float) -> bool:
         """Heed what the server has said, and return whether memory is to be trusted."""
-        tracking = self._tracking
-        if tracking is None:
-            return False
         try:
             for key in tracking.look(now):
-                self._heed(key)
-        except Exception as error:  # noqa: BLE001 - whatever it is, changes may have been missed
-            self._distrust(f"The tracking connection is lost: {error}")
+                state.invalidations += 1
+                if key is None:
+                    state.memory.clear()
+                else:
+                    state.memory.forget(key.removeprefix(self._prefix))
+        except Exception as error:
+            if not is_of_talking(error):
+                raise
+            self._distrust(state, f"The tracking connection is lost: {error}")
             return False
         proved_at = tracking.proved_at
         if self._is_of_sentinels:
             address, confirmed_at = self._database.confirmation or (None, 0.0)
             if address not in {None, tracking.address}:
-                self._distrust(f"Sentinel names another primary, at {address}.")
+                self._distrust(state, f"Sentinel names another primary, at {address}.")
                 return False
             proved_at = min(proved_at, confirmed_at)
         if now - proved_at > self._max_staleness or tracking.is_behind:
-            self._unproved += 1
+            state.unproved += 1
             return False
         return True
 
-    def _hears_of_changes_there(self) -> bool:
+    def _settle(
+        self, state: _State, memory: "Memory", expected: "Answer", sections: set[str] | None
+    ) -> None:
+        """Keep the answer that was *expected*, if it is *sections* and nothing has changed."""
+        with state.lock:
+            tracking = state.tracking
+            # Memory that is another by now has heard nothing of what changed since.
+            if tracking is None or state.memory is not memory:
+                return
+            state.tracking = None
+            if sections is not None and self._hears_of_changes_there(tracking):
+                expected.sections = frozenset(sections)
+                memory.keep(expected)
+            else:
+                memory.release(expected)
+            state.put_back(tracking, memory)
+
+    def _hears_of_changes_there(self, tracking: Tracking) -> bool:
         """Whether it is told of changes by the server that this thread has just asked."""
-        if self._tracking is None:
-            return False
         # One Sentinel may have sent the question to a server that another says is relieved.
-        return not self._is_of_sentinels or self._database.answered_by == self._tracking.address
+        return not self._is_of_sentinels or self._database.answered_by == tracking.address
 
-    def _heed(self, key: bytes | None) -> None:
-        self._invalidations += 1
-        if key is None:
-            self._memory = self._new_memory()
-        else:
-            self._memory.forget(key.removeprefix(self._prefix))
+    def _distrust(self, state: _State, reason: str, taken: Tracking | None = None) -> None:
+        with state.lock:
+            state.distrusted = reason
+            state.memory = self._new_memory()
+            tracking, state.tracking = state.tracking or taken, None
+        if tracking is not None:
+            tracking.close()
 
-    def _distrust(self, reason: str) -> None:
-        self._distrusted = reason
-        self._memory = self._new_memory()
-        if self._tracking is not None:
-            self._tracking.close()
-            self._tracking = None
-
-    def _connect(self) -> None:
-        if not self._connecting.acquire(blocking=False):
+    def _connect(self, state: _State, began: float) -> None:
+        """Make the connection, unless somebody does already, in what is left of a lookup's time."""
+        address, _ = self._database.confirmation or (None, None)
+        if self._is_of_sentinels and address is None:
+            # They are being asked, and no lookup waits for that.
             return
+        attempt, now = object(), monotonic()
         try:
-            self._next_attempt = monotonic() + _BETWEEN_ATTEMPTS
-            tracking = Tracking(self._new_client(), self._prefix, self._max_staleness)
-        except Exception as error:  # noqa: BLE001 - the lookup has its answer
-            self._give_up(error)
-        else:
-            with self._lock:
-                self._tracking = tracking
-                # What was asked before has heard nothing of what changed since.
-                self._memory = self._new_memory()
-                self._connections += 1
-                self._failures = 0
-        finally:
-            self._connecting.release()
+            with state.lock:
+                if state.tracking is not None or now < state.next_attempt:
+                    return
+                state.attempt = attempt
+                state.next_attempt = now + _LONGEST_ATTEMPT
+            tracking = Tracking(
+                self._new_client(), self._prefix, self._max_staleness, began, address
+            )
+            self._install(state, tracking, attempt)
+            state.next_attempt = now + _BETWEEN_ATTEMPTS
+        except BaseException as error:
+            state.next_attempt = now + _BETWEEN_ATTEMPTS
+            if not isinstance(error, CannotTrackError) and not is_of_talking(error):
+                raise
+            self._give_up(state, error)
 
-    def _give_up(self, error: Exception) -> None:
+    def _install(self, state: _State, tracking: Tracking, attempt: object) -> None:
+        with state.lock:
+            is_wanted = state.attempt is attempt
+            if is_wanted:
+                state.connections += 1
+                state.failures = 0
+                # What was asked before has heard nothing of what changed since.
+                state.memory = self._new_memory()
+                state.tracking = tracking
+        if not is_wanted:
+            # Meanwhile the adapter was closed.
+            tracking.close()
+
+    def _give_up(self, state: _State, error: Exception) -> None:
         reason = f"There is no tracking connection: {error}"
-        with self._lock:
-            self._distrusted = reason
-            self._failures += 1
+        state.distrusted = reason
+        state.failures += 1
         is_refused = isinstance(error, CannotTrackError) or is_reply(error)
-        if not is_refused and self._failures < _MOST_FAILURES:
+        if not is_refused and state.failures < _MOST_FAILURES:
             # It cannot be reached, and may be again.
             return
-        self._next_attempt = monotonic() + _BETWEEN_REFUSALS
-        if not self._has_complained:
-            self._has_complained = True
+        state.next_attempt = monotonic() + _BETWEEN_REFUSALS
+        if not state.has_complained:
+            state.has_complained = True
             _logger.warning(
                 "The near cache of %s is of no use, so lookups are questions to the server. %s "
                 "A near cache needs a Redis of 6.0 or newer without a proxy in between, which "
@@ -227,44 +294,37 @@ class NearCache:
 
     def forget(self, items: Iterable[bytes] | None) -> None:
         """Keep no answer that depends on any of *items*; `None` stands for all items."""
-        if self._process != os.getpid():
-            return
-        with self._lock:
-            if items is None:
-                self._memory = self._new_memory()
-            else:
-                for item in items:
-                    self._memory.forget(item)
+        state = self._state
+        with state.lock:
+            tracking, memory = state.tracking, state.memory
+            if items is None or tracking is None:
+                # Without a connection there is nothing in it, or this thread is changing it.
+                state.memory = self._new_memory()
+                return
+            state.tracking = None
+            for item in items:
+                memory.forget(item)
+            state.put_back(tracking, memory)
 
     def info(self) -> NearCacheInfo:
         """Return what it has done in this process, and how it is."""
-        with self._lock:
+        state = self._state
+        with state.lock:
             return NearCacheInfo(
-                self._hits,
-                self._misses,
-                self._unproved,
-                len(self._memory),
-                self._invalidations,
-                self._connections,
-                self._tracking is not None,
-                self._distrusted,
+                state.hits,
+                state.misses,
+                state.unproved,
+                len(state.memory),
+                state.invalidations,
+                state.connections,
+                state.tracking is not None,
+                state.distrusted,
             )
 
     def close(self) -> None:
         """Close the connection and forget everything; the next lookup connects anew."""
-        with self._lock:
-            self._distrust("The adapter was closed.")
-            self._next_attempt = 0.0
-
-
-_near_caches: "weakref.WeakSet[NearCache]" = weakref.WeakSet()
-
-
-def _begin_anew() -> None:
-    for near_cache in _near_caches:
-        near_cache._begin()  # noqa: SLF001
-
-
-@cache
-def _begin_anew_in_children() -> None:
-    os.register_at_fork(after_in_child=_begin_anew)
+        state = self._state
+        # One that is being made is not wanted any more.
+        state.attempt = None
+        self._distrust(state, "The adapter was closed.")
+        state.next_attempt = 0.0

@@ -1,11 +1,8 @@
 """Answers that are kept, until something that they depend on changes."""
 
 from collections.abc import Iterable
-from functools import partial
 
 from lru import LRU
-
-from repoze.what.plugins.redis.names import Names
 
 
 class Answer:
@@ -13,7 +10,7 @@ class Answer:
 
     __slots__ = ("asked_at", "is_current", "items", "question", "sections")
 
-    def __init__(self, question: Names, items: Iterable[bytes], asked_at: float) -> None:
+    def __init__(self, question: frozenset[str], items: Iterable[bytes], asked_at: float) -> None:
         self.question = question
         self.items = tuple(items)
         """Those of the question that can name something, as the bytes that they are stored as."""
@@ -24,30 +21,26 @@ class Answer:
         self.sections: frozenset[str] = frozenset()
 
 
-_Dependents = dict[bytes, set[Answer]]
-"""By items, the answers that depend on them."""
-
-
 class Memory:
     """Keeps at most *size* answers: those that were last asked for.
 
     An answer is expected before the server is asked, so that a change in between is noticed. It
-    has no lock of its own.
+    has no lock of its own. Where anything but `get` is interrupted, it is to be thrown away.
     """
 
     def __init__(self, size: int) -> None:
-        self._dependents: _Dependents = {}
+        self._size = size
+        self._dependents: dict[bytes, set[Answer]] = {}
+        """By items, the answers that depend on them."""
         # It is not known to the garbage collector, so nothing that it refers to may refer to it.
-        self._answers: LRU[Names, Answer] = LRU(size, partial(_release, self._dependents))
+        self._answers: LRU[frozenset[str], Answer] = LRU(size)
+        self.get = self._answers.get
+        """Returns the answer that is kept to a question, or `None`."""
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, question: Names) -> Answer | None:
-        """Return the answer that is kept to *question*, if there is one."""
-        return self._answers.get(question)
-
-    def expect(self, question: Names, items: Iterable[bytes], now: float) -> Answer:
+    def expect(self, question: frozenset[str], items: Iterable[bytes], now: float) -> Answer:
         """Return an answer to *question*, without its sections yet; keep or release it later.
 
         :param items: those of the question, as the bytes that they are stored as.
@@ -62,29 +55,36 @@ class Memory:
         """Keep *answer*, which was expected, unless one of its items has changed since."""
         if answer.is_current:
             self._drop(answer.question)
+            # Not by a callback of its own: an error there would be raised later, anywhere.
+            if len(self._answers) == self._size and (last := self._answers.peek_last_item()):
+                self._drop(last[0])
             self._answers[answer.question] = answer
 
     def release(self, answer: Answer) -> None:
-        """Forget what *answer*, which was expected and is not to be kept, depends on."""
-        _release(self._dependents, answer.question, answer)
+        """Keep neither *answer*, which was expected, nor another to its question."""
+        self._drop(answer.question)
+        self._release(answer)
 
     def forget(self, item: bytes) -> None:
         """Keep no answer that depends on *item*, neither one that is kept nor one expected."""
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
-            self._drop(answer.question)
             self.release(answer)
 
-    def _drop(self, question: Names) -> None:
+    def clear(self) -> None:
+        """Keep no answer at all, neither one that is kept nor one expected."""
+        for item in list(self._dependents):
+            self.forget(item)
+
+    def _drop(self, question: frozenset[str]) -> None:
         dropped = self._answers.pop(question, None)
         if dropped is not None:
-            self.release(dropped)
+            self._release(dropped)
 
-
-def _release(dependents: _Dependents, _: Names, answer: Answer) -> None:
-    for item in answer.items:
-        answers = dependents.get(item)
-        if answers is not None:
-            answers.discard(answer)
-            if not answers:
-                del dependents[item]
+    def _release(self, answer: Answer) -> None:
+        for item in answer.items:
+            answers = self._dependents.get(item)
+            if answers is not None:
+                answers.discard(answer)
+                if not answers:
+                    del self._dependents[item]

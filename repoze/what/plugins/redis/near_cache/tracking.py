@@ -1,21 +1,25 @@
 """A connection on which the server says what has changed."""
 
 import select
+import socket
 import ssl
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import BuiltinFunctionType
 from typing import Any
 
 import redis
 
-from repoze.what.plugins.redis.connection.clients import connection_from
 from repoze.what.plugins.redis.names import described
 
 _CHANNEL = b"__redis__:invalidate"
 # A message takes some 10 microseconds to read.
 _MESSAGES_AT_A_TIME = 200
 _WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError)
+# What making one waits for at most: TCP, TLS, AUTH, the name, twice the library's, SELECT, and four
+# commands of ours.
+_STEPS = 11
 
 
 class CannotTrackError(Exception):
@@ -26,32 +30,63 @@ class Tracking:
     """Hears of each change of a key that begins with *prefix*, from when it was made on.
 
     It is ``CLIENT TRACKING`` in broadcasting mode, in RESP2: the messages are those of a channel
-    that the connection itself has subscribed to. Nothing but making it waits for the network.
+    that the connection itself has subscribed to. Nothing but making it waits for the network, or
+    lets another greenlet go on.
 
     It is of use for as long as nothing has raised. Then it is to be closed, and another one made:
     what was sent meanwhile is lost.
 
     :param client: a client in RESP2 of which nobody else uses the pool.
     :param max_staleness: in seconds.
+    :param began: when a lookup began, on the monotonic clock, that waits for it to be made: no
+        longer than it may take by the promise that goes by the client's time-outs.
+    :param address: where Sentinels say that the server is, if they do; they are not asked again.
     :raises CannotTrackError: where tracking is not possible there.
     :raises redis.RedisError: where the server refuses, cannot be reached or does not answer.
     """
 
-    def __init__(self, client: redis.Redis, prefix: bytes, max_staleness: float) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        prefix: bytes,
+        max_staleness: float,
+        began: float,
+        address: tuple[str, int] | None = None,
+    ) -> None:
         self._client = client
         self._max_staleness = max_staleness
         self._ping_number = 0
         self._ping_sent: float | None = None
         self._last_ping_sent = 0.0
-        self._is_behind = False
+        self.is_behind = False
+        """Whether there was more to read than the last look has read."""
         self.proved_at = 0.0
         """When that was sent, on the monotonic clock, which the server has last answered here."""
-        self._connection: Any = connection_from(client.connection_pool)
+        connection: Any = client.connection_pool.make_connection()
+        self._connection = connection
         try:
+            self._hurry(began)
+            if address is None:
+                connection.connect()
+            else:
+                connection.connect_to(address)
             self._begin(prefix)
         except BaseException:
             self.close()
             raise
+
+    def _hurry(self, began: float) -> None:
+        connection = self._connection
+        waits = connection.socket_connect_timeout, connection.socket_timeout
+        if None in waits:
+            # Then a lookup may wait for ever as well.
+            return
+        left = began + 2 * sum(waits) - time.monotonic()
+        if left <= 0:
+            raise redis.TimeoutError("the lookup before it has taken all of its time")
+        connection.socket_connect_timeout, connection.socket_timeout = (
+            min(wait, left / _STEPS) for wait in waits
+        )
 
     def _begin(self, prefix: bytes) -> None:
         # Unlike CLIENT ID, it needs no permission.
@@ -78,9 +113,7 @@ class Tracking:
         # There is no other way to read what has come, and not wait for the rest of it.
         self._socket = self._connection._sock  # noqa: SLF001
         self._socket.setblocking(False)
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        self._poll = poll.poll
+        self._may_read = _readiness_of(self._socket)
 
     def _ask(self, *command: bytes | str | int) -> Any:
         self._connection.send_command(*command)
@@ -103,19 +136,14 @@ class Tracking:
             # redis-py would connect anew, untracked.
             raise redis.ConnectionError("the connection has been closed")
         changed: Sequence[bytes | None] = ()
-        if self._is_behind or self._poll(0):
+        if self.is_behind or self._may_read(0):
             changed = self._read()
         if self._ping_sent is None:
             if now - self._last_ping_sent >= self._max_staleness / 2:
                 self._send_ping(now)
-        elif not self._is_behind and now - self._ping_sent > self._max_staleness:
+        elif not self.is_behind and now - self._ping_sent > self._max_staleness:
             raise redis.TimeoutError(f"no answer to a PING for {now - self._ping_sent:.1f} s")
         return changed
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether there was more to read than the last look has read."""
-        return self._is_behind
 
     def _read(self) -> list[bytes | None]:
         changed: list[bytes | None] = []
@@ -130,11 +158,11 @@ class Tracking:
                 # A loss has no cause; then it is what an application is handling that asks.
                 if cause is handled or not isinstance(cause, _WOULD_WAIT):
                     raise
-                self._is_behind = False
+                self.is_behind = False
                 break
             changed += self._take(message)
         else:
-            self._is_behind = True
+            self.is_behind = True
         return changed
 
     def _take(self, message: Any) -> Sequence[bytes | None]:
@@ -157,3 +185,25 @@ class Tracking:
         """Close the connection."""
         self._connection.disconnect()
         self._client.connection_pool.disconnect()
+
+
+def _readiness_of(connected: Any) -> Callable[[int], object]:
+    """Return what says at once whether there may be something to read; it is called with a 0."""
+    # A greenlet library puts something in its place that lets other greenlets go on, or nothing at
+    # all, as Windows does.
+    if isinstance(getattr(select, "poll", None), BuiltinFunctionType):
+        poll = select.poll()
+        poll.register(connected, select.POLLIN)
+        return poll.poll
+    if hasattr(connected, "pending"):
+        # TLS has no way to look without reading.
+        return lambda _: True
+    return lambda _: _has_data(connected)
+
+
+def _has_data(connected: socket.socket) -> bool:
+    try:
+        connected.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,10 +1,16 @@
 """The options that a URL or settings may carry, and what their text means."""
 
+import codecs
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from configparser import ConfigParser
+from difflib import get_close_matches
 from typing import Any
+
+# What is said of a text that makes no sense never shows it. It may be more than was meant: in an
+# ini file, an indented line belongs to the option before it; in a URL, an & ends a password.
 
 
 def _text(text: str) -> str:
@@ -17,7 +23,7 @@ def _boolean(text: str) -> bool:
     # To bool(), "false" is true; these are the words of configuration files.
     value = ConfigParser.BOOLEAN_STATES.get(text.strip().lower())
     if value is None:
-        raise ValueError(f"true or false, not {text!r}")
+        raise ValueError("true or false")
     return value
 
 
@@ -25,7 +31,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"a number, not {text!r}") from None
+        raise ValueError("a number") from None
 
 
 def _seconds(text: str) -> float | None:
@@ -37,34 +43,55 @@ def _seconds(text: str) -> float | None:
         seconds = 0
     # To a socket, 0 seconds is not to wait at all.
     if not 0 < seconds < math.inf:
-        raise ValueError(f"a number of seconds above 0, or none to wait for ever, not {text!r}")
+        raise ValueError("a number of seconds above 0, or none to wait for ever")
     return seconds
 
 
 def _size(text: str) -> bool | int:
     # In a configuration file, 1 may be meant for true; to keep one answer is of no use.
-    if text.strip().isdecimal() and int(text) > 1:
-        return int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number > 1:
+        return number
     try:
         return _boolean(text)
     except ValueError:
-        raise ValueError(f"true, false or a number from 2, not {text!r}") from None
+        raise ValueError("true, false or a number from 2") from None
 
 
 def _duration(text: str) -> float:
     seconds = _seconds(text)
     if seconds is None:
-        raise ValueError("a number of seconds above 0, not 'none'")
+        raise ValueError("a number of seconds above 0")
     return seconds
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
     def choose(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"{' or '.join(choices)}, not {text!r}")
+            raise ValueError(" or ".join(choices))
         return text
 
     return choose
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_.:-]+", text):
+        raise ValueError("letters, digits and _ . : -")
+    return text
+
+
+def _name_of(find: Callable[[str], object], what: str) -> Callable[[str], str]:
+    def name(text: str) -> str:
+        try:
+            find(text)
+        except (LookupError, ValueError):
+            raise ValueError(f"the name of {what} that Python knows") from None
+        return text
+
+    return name
 
 
 def _protocol(text: str) -> int:
@@ -76,7 +103,7 @@ Options = Mapping[str, Callable[[str], Any]]
 
 OPTIONS_OF_ADAPTERS: Options = {
     "db": _number,
-    "namespace": _text,
+    "namespace": _namespace,
     "writable": _boolean,
     "read_from": _text,
     "wait_replicas": _number,
@@ -98,8 +125,8 @@ OPTIONS_OF_CLIENTS: Options = {
     "max_connections": _number,
     "protocol": _protocol,
     "decode_responses": _boolean,
-    "encoding": _text,
-    "encoding_errors": _text,
+    "encoding": _name_of(codecs.lookup, "an encoding"),
+    "encoding_errors": _name_of(codecs.lookup_error, "a way to handle errors"),
     "ssl_ca_certs": _text,
     "ssl_ca_path": _text,
     "ssl_ca_data": _text,
@@ -146,6 +173,12 @@ def read_option(name: str, value: object) -> Any:
         return OPTIONS[name](str(value))
     except ValueError as error:
         raise ValueError(f"{name} is {error}.") from None
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return the *known* name that *name* may be meant for, as a question, or nothing."""
+    found = get_close_matches(name, known, 1)
+    return f" Do you mean {found[0]}?" if found else ""
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], complaint: str) -> None:

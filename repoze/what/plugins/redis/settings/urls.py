@@ -24,6 +24,7 @@ from .options import (
     OPTIONS_OF_SENTINELS,
     read_options,
     refuse_unknown,
+    similar,
 )
 
 Client = redis.Redis | redis.RedisCluster
@@ -191,14 +192,21 @@ def _read_rest(scheme: str, rest: str) -> RedisURL:
         if len(nodes) > 1 and "," not in form.text:
             raise _BadURLError("has several hosts, which are for Sentinels and clusters")
         texts.update(_names_in(path, form.path))
-    for name, text in _pairs_in(query):
+    known = known_options(scheme)
+    for number, (name, text) in enumerate(_pairs_in(query), 1):
+        if name not in known:
+            # Its name is the rest of a password, perhaps.
+            raise ValueError(
+                f"With {scheme}:// there is no such option as number {number} of those after the ?."
+                f"{similar(name, known)} There are {', '.join(known)}. Within a value, & is "
+                "written %26."
+            )
         if name in texts:
             raise _BadURLError(f"says {name} twice")
         texts[name] = text
     service = texts.pop("service", None)
     if service is None and "service" in form.path:
         raise _BadURLError("does not name the service that the Sentinels watch")
-    _refuse_unknown(texts, scheme)
     return RedisURL(scheme, address, nodes, service, read_options(texts))
 
 
