@@ -120,11 +120,11 @@ class IndexedLayout(Layout):
             Task(operation, (name,)), lambda exchange: flag(exchange.ask("SISMEMBER", key, name))
         )
 
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SSCAN", self._keys.sections, cursor
+    def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return exchange.ask("SSCAN", self._keys.sections, cursor, "COUNT", count)
 
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SCAN", cursor, "MATCH", self._keys.pattern
+    def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return exchange.ask("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", count)
 
     def _write(
         self,
@@ -141,8 +141,17 @@ class IndexedLayout(Layout):
                 items = task.names if task.operation in self._NAME_THEIR_ITEMS else None
                 self._near_cache.forget(items)
 
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
-        return exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
+    def _read(
+        self,
+        exchange: Exchange,
+        operation: str,
+        names: Sequence[bytes],
+        *,
+        is_reading: bool = True,
+    ) -> Any:
+        return exchange.evaluate(
+            self._READS[operation], (self._keys.sections,), names, is_reading=is_reading
+        )
 
     def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         script = self._WRITES[operation]

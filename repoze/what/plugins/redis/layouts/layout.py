@@ -85,16 +85,23 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        """Return the command that goes on at *cursor* with the names of the sections."""
+    def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        """Return the next cursor after *cursor*, and about *count* names of sections."""
 
     @abstractmethod
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        """Return the command that goes on at *cursor* with the keys to review."""
+    def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        """Return the next cursor after *cursor*, and about *count* keys to review."""
 
     @abstractmethod
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
-        """Return what the reading script of *operation* returns for *names*."""
+    def _read(
+        self,
+        exchange: Exchange,
+        operation: str,
+        names: Sequence[bytes],
+        *,
+        is_reading: bool = True,
+    ) -> Any:
+        """Return what the script of *operation*, which may not only be reading, has for *names*."""
 
     @abstractmethod
     def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
@@ -173,7 +180,10 @@ class Layout(ABC):
                 found.clear()
             for step in _STEPS_OF_REVIEW[operation]:
                 for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
-                    words = array(texts(self._read(exchange, "review", (step, *keys))))
+                    reply = self._read(
+                        exchange, "review", (step, *keys), is_reading=operation == "check"
+                    )
+                    words = array(texts(reply))
                     problems = zip(words[::3], words[1::3], words[2::3], strict=True)
                     found.update(
                         ((PROBLEMS[kind], name, item), None) for kind, name, item in problems
@@ -315,8 +325,8 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
 
 
 def _scan(
-    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]], count: int
+    exchange: Exchange, scan: Callable[[Exchange, bytes, int], Any], count: int
 ) -> Iterator[list[bytes]]:
-    for page in pages(lambda cursor: exchange.ask(*command(cursor), "COUNT", count)):
+    for page in pages(lambda cursor: scan(exchange, cursor, count)):
         [names] = page
         yield array(texts(names))
