@@ -16,8 +16,8 @@ from repoze.what.plugins.redis.connection.replies import array, flag, texts
 from .layout import Layout, no_section
 from .scripts import script
 
-# Keys that no script looks at. They are of two slots, so that a node of a cluster, which has only its
-# share of the sections, refuses every script.
+# Keys that no script looks at. They are of two slots, so that a node of a cluster, which has only
+# its share of the sections, refuses every script.
 _TWO_SLOTS = (b"a", b"b")
 
 
