@@ -40,14 +40,13 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
     for name, source in sources.items():
         memberships = sum(len(items) for kind in source.values() for items in kind.values())
         for layout, namespace in (("indexed", _NAMESPACE), ("plain", None)):
-            stored, tokens = _weigh(server, partial(_include, server, source, namespace))
-            keys, _ = _weigh(server, partial(_store_keys, server, source, namespace))
+            stored = _weigh(server, partial(_include, server, source, namespace))
+            keys = _weigh(server, partial(_store_keys, server, source, namespace))
             rows.append(
                 (
                     *(layout, name, f"{memberships:,}"),
                     *(three_digits(stored / memberships), three_digits(keys / memberships)),
                     f"{stored / keys:.3f}",
-                    f"{max(tokens, 0) / 1e6:.2f}",
                 )
             )
     report.table(
@@ -60,24 +59,19 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
             "bytes per membership",
             "the same keys by SADD",
             "ratio",
-            "tokens for a minute, MB",
         ),
         rows,
     )
 
 
-def _weigh(server: Server, write: Callable[[], None]) -> tuple[int, int]:
-    """Return how many bytes *write* makes the server use: for what stays, and for tokens."""
+def _weigh(server: Server, write: Callable[[], None]) -> int:
+    """Return how many bytes *write* makes the server use, but for the tokens of writes."""
     client = server.client()
     client.flushall()
     before = _used_memory(client)
     write()
-    with_tokens = _used_memory(client)
-    tokens = list(client.scan_iter(f"{{{_NAMESPACE}}}:*:done:*", 1000))
-    for start in range(0, len(tokens), 1000):
-        client.unlink(*tokens[start : start + 1000])
-    without = _used_memory(client)
-    return without - before, with_tokens - without
+    client.delete(*(f"{{{_NAMESPACE}}}:{kind}:done" for kind in _ADAPTERS))
+    return _used_memory(client) - before
 
 
 def _include(server: Server, source: dict[str, Sections], namespace: str | None) -> None:

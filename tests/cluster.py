@@ -24,8 +24,8 @@ _OPTIONS = (
 class Node(servers.RedisServer):
     """A server of a cluster."""
 
-    def __init__(self, executable: str) -> None:
-        super().__init__(executable, *_OPTIONS, port=_free_port())
+    def __init__(self, executable: str, *options: str) -> None:
+        super().__init__(executable, *_OPTIONS, *options, port=_free_port())
         self._client = self.client(socket_timeout=10)
         self.id = self.ask("CLUSTER", "MYID")
 

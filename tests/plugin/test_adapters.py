@@ -1,5 +1,6 @@
 """What the adapters answer and refuse, on every kind of server."""
 
+import pickle
 import threading
 
 import fakeredis
@@ -14,7 +15,12 @@ from repoze.what.adapters import (
     NonExistingSectionError,
     SourceError,
 )
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter, adapters
+from repoze.what.plugins.redis import (
+    Adapters,
+    RedisGroupAdapter,
+    RedisPermissionAdapter,
+    adapters,
+)
 
 
 def credentials(userid):
@@ -476,6 +482,12 @@ def test_threads_share_an_adapter(groups):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_adapter_is_made_anew_where_processes_are_spawned(groups, permissions):
+    for held in (groups, Adapters(groups, permissions)):
+        with pytest.raises(TypeError, match=r"RedisGroupAdapter cannot be pickled .* from_url"):
+            pickle.dumps(held)
 
 
 def test_answer_can_be_kept(groups):

@@ -1,5 +1,7 @@
 """Copying between adapters of every kind."""
 
+import copy
+
 import fakeredis
 import pytest
 
@@ -138,3 +140,9 @@ def test_source_that_fails(target):
     with pytest.raises(CopyError, match="Stopped when 0 of 0") as raised:
         copy_sections(source, target)
     assert isinstance(raised.value.__cause__, SourceUnavailable)
+
+
+def test_error_can_come_from_another_process():
+    """Pickle makes it anew as copying does."""
+    error = copy.copy(CopyError("2 of 3 sections are copied.", 2))
+    assert (str(error), error.copied) == ("2 of 3 sections are copied.", 2)

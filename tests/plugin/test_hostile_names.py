@@ -91,7 +91,7 @@ def keys(adapter):
     return {
         key: raw.smembers(key)
         for key in raw.keys()  # noqa: SIM118 - a client is no dict
-        if not re.match(rb"\{[^}]*\}:\w+:done:[0-9a-f]{32}$", key)
+        if not re.match(rb"\{[^}]*\}:\w+:done$", key)
     }
 
 

@@ -18,7 +18,7 @@ import pytest
 import redis
 import servers
 from forks import forked
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts
+from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
 from proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
 from redis.crc import key_slot
 from virtual_time import VirtualTime, VirtualTimeConnection
@@ -305,7 +305,7 @@ class TestConstruction:
 
 class TestLostReplies:
     @pytest.fixture
-    def proxied(self, whole, client):
+    def proxied(self, whole):
         """A proxy before the primary, and an adapter whose client knows of it."""
         let_in_guest(whole, "s3cret")
         primary = whole.primary(SLOT)
@@ -319,30 +319,27 @@ class TestLostReplies:
             )
             adapter = RedisPermissionAdapter(proxied_client, namespace=NAMESPACE)
             load_scripts(adapter)
-            whole.empty()
-            fill(client, namespace=NAMESPACE)
+            restore(adapter)
             yield proxy, adapter
             adapter._database._pool.disconnect()
             proxied_client.close()
 
-    def test_operation_is_one_round_trip(self, proxied, whole, client):
+    def test_operation_is_one_round_trip(self, proxied):
         proxy, adapter = proxied
         for operation in (LOOKUPS | WRITES).values():
             with proxy.counted(1):
                 operation(adapter)
-            whole.empty()
-            fill(client, namespace=NAMESPACE)
+            restore(adapter)
 
     @pytest.mark.parametrize(("fault", "round_trips"), [(CUT_REQUEST, 1), (CUT_REPLY, 2)])
-    def test_write_takes_effect_once(self, whole, client, proxied, fault, round_trips):
+    def test_write_takes_effect_once(self, whole, proxied, fault, round_trips):
         proxy, adapter = proxied
         for name, write in WRITES.items():
             proxy.arm(fault)
             with proxy.counted(round_trips):
                 write(adapter)
             assert sections(whole.stored(SLOT)) == AFTER[name]
-            whole.empty()
-            fill(client, namespace=NAMESPACE)
+            restore(adapter)
 
     def test_lookup_is_asked_again(self, proxied):
         proxy, adapter = proxied

@@ -1,6 +1,5 @@
 """What becomes of a question when its connection fails, at each point where it may."""
 
-import time
 from queue import Empty
 from ssl import SSLError
 
@@ -9,12 +8,9 @@ import redis
 import servers
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
 from proxy import CUT_REPLY, CUT_REQUEST, RESET_REQUEST, Action, Fault, Point, Proxy
-from virtual_time import VirtualTime
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.connection import database
-from repoze.what.plugins.redis.layouts.indexed import IndexedLayout
 
 
 @pytest.fixture
@@ -25,8 +21,7 @@ def proxied(server, options):
         adapter = RedisPermissionAdapter(client, **options)
         fill(client, **options)
         load_scripts(adapter)
-        server.client().flushall()
-        fill(client, **options)
+        restore(adapter)
         yield proxy, adapter
 
 
@@ -128,38 +123,107 @@ def test_write_is_sent_twice_at_most(proxied, source, name):
     assert source.get_all_sections() == AFTER[name]
 
 
-@on_indexed_layout
-def test_write_is_not_sent_again_when_its_token_may_be_gone(proxied, source, monkeypatch):
-    proxy, adapter = proxied
-    monkeypatch.setattr(IndexedLayout, "_SECONDS_TO_REPEAT_A_WRITE", 0)
-    proxy.arm(CUT_REPLY)
-    with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown"):
-        adapter.create_section("new")
-    assert source.get_all_sections() == {**BEFORE, "new": set()}
+def lose_all(source):
+    """What a server does that comes back with nothing."""
+    source.db_connection.flushall()
+
+
+def lose_writes(source):
+    """What the time may do: where a server forgets writes by a clock, that clock may jump."""
+    raw = source.db_connection
+    raw.delete(*raw.scan_iter("{tests}:permissions:done*"))
+
+
+def write_much(source):
+    """What others may do while a client is suspended, whose own clock stands still."""
+    for _ in range(1001):
+        source.set_section_items("read", [])
 
 
 @on_indexed_layout
-def test_write_is_not_sent_again_when_connecting_took_too_long(proxied, source, monkeypatch):
+@pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
+@pytest.mark.parametrize("meanwhile", [lose_all, lose_writes, write_much])
+def test_write_that_may_have_been_forgotten_is_not_done_again(proxied, source, fault, meanwhile):
+    """However long it takes, and by which clock: what is revoked meanwhile stays revoked."""
     proxy, adapter = proxied
-    passed = VirtualTime(proxy.holds)
-    monkeypatch.setattr(database, "monotonic", lambda: passed.now)
-    proxy.sleep = passed.sleep
-    most = IndexedLayout._SECONDS_TO_REPEAT_A_WRITE
-    proxy.arm(CUT_REPLY, Fault(Action.DELAY, Point.CONNECTING, most))
-    with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown"):
-        adapter.create_section("new")
-    assert passed.now == most
-    assert source.get_all_sections() == {**BEFORE, "new": set()}
+
+    def revoke():
+        meanwhile(source)
+        restore(source)
+
+    proxy.meanwhile = revoke
+    proxy.arm(fault)
+    with proxy.counted(2 if fault is CUT_REPLY else 1), pytest.raises(SourceUnavailable) as raised:
+        adapter.include_item("edit", "a")
+    assert "FORGOTTEN" in str(raised.value)
+    assert "outcome is unknown" in str(raised.value)
+    assert source.get_all_sections() == BEFORE
+    adapter.include_item("edit", "a")
+    assert source.get_all_sections() == AFTER["include_item"]
 
 
-def test_token_of_a_write_is_kept_for_a_minute(indexed_groups):
-    began = time.monotonic()
-    indexed_groups.create_section("admins")
-    client = indexed_groups.db_connection
-    [token] = client.scan_iter("{tests}:groups:done:*")
-    left = client.pttl(token) / 1000
-    # Two clocks differ by a little.
-    assert left <= 60 < left + time.monotonic() - began + 0.1
+@on_indexed_layout
+@pytest.mark.parametrize("meanwhile", [lambda _: None, lose_all, lose_writes, write_much])
+def test_write_that_comes_late_is_not_done_again(server, source, meanwhile):
+    """It was on its way when its connection was given up, and has been sent again since."""
+    fill(server.client(), namespace="tests")
+    source.include_item("edit", "a")
+    source.exclude_item("edit", "a")
+    with server.client().monitor() as monitor:
+        source.include_item("edit", "a")
+        commands = (monitor.next_command()["command"].split() for _ in range(10))
+        late = next(command for command in commands if command[0] == "EVALSHA")
+    meanwhile(source)
+    restore(source)
+    server.client(db=source._database.number).execute_command(*late)
+    assert source.get_all_sections() == BEFORE
+
+
+@on_indexed_layout
+def test_nothing_of_a_source_expires(source):
+    """So no clock of the server has a part in what it knows of writes."""
+    load_scripts(source)
+    raw = source.db_connection
+    assert {raw.ttl(key) for key in raw.scan_iter()} == {-1}
+
+
+@on_indexed_layout
+def test_number_of_writes_that_are_known_is_limited(source):
+    write_much_in = [source.create_section, source.delete_section]
+    for number in range(1200):
+        write_much_in[number % 2]("new")
+    raw = source.db_connection
+    assert 1000 <= raw.zcard("{tests}:permissions:done") <= 1001
+
+
+@on_indexed_layout
+def test_first_write_asks_first_for_one_that_is_known(server, source):
+    load_scripts(source)
+    restore(source)
+    with Proxy(server.port) as proxy:
+        client = redis.Redis(host="127.0.0.1", port=proxy.port)
+        adapter = RedisPermissionAdapter(client, namespace="tests")
+        with proxy.counted(2):
+            adapter.create_section("first")
+        with proxy.counted(1):
+            adapter.create_section("second")
+        write_much(source)
+        with proxy.counted(2):
+            adapter.create_section("third")
+
+
+@on_indexed_layout
+@pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
+def test_first_write_takes_effect_once(proxied, source, fault):
+    """It is lost before it has been told of another, and after."""
+    proxy, adapter = proxied
+    for before in ([], [Fault(Action.DELAY, Point.BEFORE_REQUEST)]):
+        first = RedisPermissionAdapter(adapter._client, namespace="tests")
+        first.find_sections("staff")
+        proxy.arm(*before, fault)
+        first.include_item("edit", "a")
+        assert source.get_all_sections() == AFTER["include_item"]
+        restore(source)
 
 
 def test_write_that_could_not_be_sent_is_sent_again(proxied, source):

@@ -9,7 +9,7 @@ import redis
 import servers
 from covering import covering_array
 from judge import OPERATIONS, Judge, ask
-from operations import BEFORE, WRITES
+from operations import ANSWERS, BEFORE, LOOKUPS, WRITES, fill
 from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import SourceUnavailable
@@ -133,6 +133,8 @@ def test_server_that_is_paused(server, options, names, time):
     for name in names:
         judge.prepare(name)
         adapter = connected(adapter_of(server, options, time))
+        # The first write is told of another before it is done.
+        adapter.set_section_items("read", [])
         answer, error = ask_while_paused(server, name, adapter, time)
         wait_until_left(server)
         outcome = judge.outcome(name, answer, error)
@@ -148,6 +150,23 @@ def test_server_that_is_paused_while_connecting(server, options, names, time):
         answer, error = ask_while_paused(server, name, adapter, time)
         outcome = judge.outcome(name, answer, error)
         assert outcome == ("nothing written" if name in WRITES else "unavailable")
+
+
+@pytest.mark.parametrize("name", [*LOOKUPS, "check"])
+def test_reading_goes_on_while_writes_are_paused(server, executable, options, name):
+    """As some failovers have it."""
+    if "redis-6" in servers.version(executable):
+        pytest.skip("a script that only reads is told from others since Redis 7.0")
+    fill(server.client(), **options)
+    adapter = RedisPermissionAdapter(server.client(socket_timeout=LONG), **options)
+    adapter.find_sections("nobody")
+    client = server.client()
+    client.client_pause(10 * LONG * 1000, all=False)
+    try:
+        answer = OPERATIONS[name](adapter)
+    finally:
+        client.client_unpause()
+    assert answer == ANSWERS.get(name, [])
 
 
 def stop_and_thaw(server):

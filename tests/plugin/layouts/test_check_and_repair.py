@@ -111,6 +111,66 @@ class TestIndex:
             groups.include_items("admins", ["linus", "new"])
         assert groups.get_section_items("admins") == {"rms", "ada"}
 
+    def test_key_that_is_not_a_set_is_passed_over(self, groups, raw):
+        raw.sadd(KEY + "item:mallory", "admins")
+        raw.srem(KEY + "item:ada", "admins")
+        raw.delete(KEY + "item:rms")
+        raw.set(KEY + "item:rms", "admins")
+        found = {
+            Finding("not a set", KEY + "item:rms", ""),
+            Finding("not indexed", "admins", "rms"),
+            Finding("not indexed", "php", "rms"),
+        }
+        repaired = {
+            Finding("only indexed", "admins", "mallory"),
+            Finding("not indexed", "admins", "ada"),
+        }
+        assert set(groups.check()) == found | repaired
+        assert set(groups.repair()) == repaired
+        assert set(groups.check()) == found
+        raw.delete(KEY + "item:rms")
+        groups.repair()
+        assert groups.check() == []
+
+    def test_names_that_are_not_a_set(self, groups, raw):
+        """Nobody knows then which sections there are: what none of them has is taken away."""
+        names = raw.smembers(KEY + "sections")
+        raw.sadd(KEY + "item:mallory", "admins", "nowhere")
+        raw.srem(KEY + "item:ada", "admins")
+        raw.delete(KEY + "sections")
+        raw.set(KEY + "sections", "admins")
+        foreign = Finding("not a set", KEY + "sections", "")
+        granted = {
+            Finding("only indexed", "admins", "mallory"),
+            Finding("only indexed", "nowhere", "mallory"),
+        }
+        with pytest.raises(SourceError, match=r"WRONGTYPE.*check\(\) finds it"):
+            groups.create_section("new")
+        assert set(groups.check()) == {foreign, *granted}
+        assert set(groups.repair()) == granted
+        assert groups.check() == [foreign]
+        assert groups.find_sections(credentials("mallory")) == set()
+        assert groups.find_sections(credentials("rms")) == {"admins", "php"}
+        raw.delete(KEY + "sections")
+        raw.sadd(KEY + "sections", *names)
+        assert groups.repair() == [Finding("not indexed", "admins", "ada")]
+        assert groups.check() == []
+
+    def test_latest_writes_that_are_something_else(self, groups, raw):
+        raw.delete(KEY + "done")
+        raw.sadd(KEY + "done", "x")
+        with pytest.raises(SourceError, match=r"WRONGTYPE.*check\(\) finds it"):
+            groups.create_section("new")
+        foreign = Finding("not a set", KEY + "done", "")
+        assert groups.check() == [foreign]
+        assert str(foreign) == (
+            "The key '{tests}:groups:done' is of another type than belongs there. "
+            "Rename or delete it."
+        )
+        raw.delete(KEY + "done")
+        groups.create_section("new")
+        assert groups.check() == []
+
     def test_names_of_every_kind(self, groups, raw):
         for name in ("a:b", "section:x", "item:y", "new\nline", "\udcff", "%a+", "*"):
             groups.create_section(name)
@@ -139,6 +199,21 @@ class TestManyKeys:
         assert len(groups.check()) == 1050
         assert len(groups.repair()) == 1050
         assert groups.check() == []
+
+    def test_what_is_granted_is_taken_away_before_anything_can_be_refused(self, groups, server):
+        """Where memory is out, say."""
+        raw = groups.db_connection
+        raw.srem(KEY + "item:ada", "admins")
+        many = {f"user {number}" for number in range(300)}
+        for name in many:
+            raw.sadd(KEY + f"item:{name}", "admins")
+        raw.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(SourceError, match="maxmemory"):
+                groups.repair()
+        finally:
+            raw.config_set("maxmemory", 0)
+        assert groups.check() == [Finding("not indexed", "admins", "ada")]
 
 
 class TestPlainLayout:

@@ -2,11 +2,13 @@
 
 import pytest
 import redis
-from operations import LOOKUPS, WRITES, fill, load_scripts
+import servers
+from operations import LOOKUPS, WRITES, load_scripts, restore
 from proxy import Proxy
 
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis.connection import exchange
 
 
 @pytest.fixture
@@ -27,11 +29,10 @@ def test_nothing_is_sent_at_construction(proxy, proxied_client, options):
 
 
 @pytest.mark.parametrize("name", LOOKUPS | WRITES)
-def test_an_operation_is_one_round_trip(proxy, proxied_client, server, options, name):
+def test_an_operation_is_one_round_trip(proxy, proxied_client, options, name):
     adapter = RedisPermissionAdapter(proxied_client, **options)
     load_scripts(adapter)
-    server.client().flushall()
-    fill(server.client(), **options)
+    restore(adapter)
     with proxy.counted(1):
         (LOOKUPS | WRITES)[name](adapter)
 
@@ -43,6 +44,26 @@ def test_a_script_is_loaded_once(proxy, proxied_client, server):
         adapter.find_sections("staff")
     with proxy.counted(1):
         adapter.find_sections("staff")
+
+
+def test_server_that_cannot_tell_what_only_reads(proxy, server, executable, monkeypatch):
+    """It is asked for that once a minute."""
+    if "redis-6" in servers.version(executable):
+        pytest.skip("it knows no such command")
+    now = 0.0
+    monkeypatch.setattr(exchange, "monotonic", lambda: now)
+    rules = ("reset", "on", ">guest", "~*", "+@all", "-evalsha_ro", "-eval_ro")
+    server.client().execute_command("ACL", "SETUSER", "guest", *rules)
+    try:
+        client = redis.Redis(host="127.0.0.1", port=proxy.port, username="guest", password="guest")
+        adapter = RedisPermissionAdapter(client)
+        RedisPermissionAdapter(server.client()).find_sections("staff")
+        for seconds in (0, 59, 61, 119, 121):
+            now = 1000.0 + seconds
+            with proxy.counted(1 if seconds in {59, 119} else 2):
+                assert adapter.find_sections("staff") == set()
+    finally:
+        server.client().acl_deluser("guest")
 
 
 def test_all_sections_are_read_in_pages(proxy, proxied_client, server, options):

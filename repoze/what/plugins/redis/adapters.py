@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
 from types import EllipsisType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 import redis
 
@@ -140,6 +140,14 @@ class RedisAdapter(BaseSourceAdapter):
     def __repr__(self) -> str:
         lookups = f"; lookups at {self._lookups}" if self._lookups else ""
         return f"<{type(self).__name__}: {self._database}{lookups}>"
+
+    def __getstate__(self) -> NoReturn:
+        # What another process could make one anew with has a password in it.
+        raise TypeError(
+            f"A {type(self).__name__} cannot be pickled or copied, for it has connections. Where "
+            "processes are spawned, make one in each, by from_url or adapters_from_settings say. "
+            "Those that are forked may share one."
+        )
 
     @property
     def db_connection(self) -> redis.Redis | redis.RedisCluster:

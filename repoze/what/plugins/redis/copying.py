@@ -17,7 +17,8 @@ class CopyError(AdapterError):
         the error keeps as ``copied``.
     """
 
-    def __init__(self, text: str, copied: int) -> None:
+    def __init__(self, text: str, copied: int = 0) -> None:
+        # Pickle makes it of the text alone, and then sets what it keeps.
         super().__init__(text)
         self.copied = copied
 

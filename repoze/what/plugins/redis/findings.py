@@ -7,7 +7,7 @@ _TEXTS = {
     "only indexed": "{item!r} is found in section {section!r}, but not in it. repair() mends it.",
     "no such section": "There are items of {section!r}, but no such section. Add the name to the "
     "set of section names and call repair(), or delete the key of its items.",
-    "not a set": "The key {section!r} holds something that is not a set. Rename or delete it.",
+    "not a set": "The key {section!r} is of another type than belongs there. Rename or delete it.",
     "no name": "The set at the key with the empty name is no section. Rename or delete it.",
     "mark beside items": "Section {section!r} has items and the mark of an empty section. It is "
     "read as if it had not; repair() removes the mark.",
@@ -28,7 +28,7 @@ class Finding:
     - ``only indexed``, a lookup finds *item* in *section*, which does not have it: a right is
       granted that should not be;
     - ``no such section``, items lie under the name *section*, which no section has;
-    - ``not a set``, the key *section* is of another type;
+    - ``not a set``, the key *section* is of another type than belongs there;
     - ``no name``, a set lies at the key with the empty name;
     - ``mark beside items``, *section* is marked as empty and is not, which does no harm.
 

@@ -94,13 +94,13 @@ class ClusterDatabase(Database):
         self._cluster.user_on_connect_func(connection)
 
     def _converse(
-        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], is_repeatable: bool
     ) -> Answer:
         if self._node_failed:
             self._node_failed = False
             self._turn_to(self._others(self._node)[0], exchange)
         try:
-            return self._follow(exchange, question, repeat_until)
+            return self._follow(exchange, question, is_repeatable)
         except redis.RedisError as error:
             if not is_reply(error) or code_word(error) == "CLUSTERDOWN":
                 # By the next question another may have taken its place, if none has already.
@@ -108,11 +108,11 @@ class ClusterDatabase(Database):
             raise
 
     def _follow(
-        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], is_repeatable: bool
     ) -> Answer:
         for _ in range(_MOST_REDIRECTIONS):
             try:
-                return super()._converse(exchange, question, repeat_until)
+                return super()._converse(exchange, question, is_repeatable)
             except redis.ResponseError as error:
                 word = code_word(error)
                 if word not in {"MOVED", "ASK"}:
@@ -124,7 +124,7 @@ class ClusterDatabase(Database):
                 self._clients = {address: self._client_at(address)}
             else:
                 exchange.move(self._pool_at(address), asking=True)
-        return super()._converse(exchange, question, repeat_until)
+        return super()._converse(exchange, question, is_repeatable)
 
     def _address_in(self, error: redis.ResponseError, exchange: Exchange) -> Address:
         # As in "MOVED 3999 127.0.0.1:6381"; an empty host is that of the node that was asked.

@@ -4,8 +4,6 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
-from math import inf
-from time import monotonic
 from typing import NamedTuple, TypeVar
 
 import redis
@@ -142,14 +140,14 @@ class Database:
         return f"Redis {place}, database {self.number}"
 
     def ask(
-        self, task: Task, question: Callable[[Exchange], Answer], *, repeat_within: float = inf
+        self, task: Task, question: Callable[[Exchange], Answer], *, is_repeatable: bool = True
     ) -> Answer:
         """Return what *question* returns; ask again, once, where the connection was gone.
 
         :param task: what is asked, for errors to name.
         :param question: is called with an exchange; a second time, where the first was lost.
-        :param repeat_within: for how many seconds after it was first asked to ask again what was
-            sent and whose reply is lost. What was not sent is always sent again.
+        :param is_repeatable: whether to ask again what was sent and whose reply is lost. What was
+            not sent is always sent again.
         :raises SourceUnavailable: where the server cannot be reached or does not answer.
         :raises SourceError: where it refuses, or answers nonsense.
         :raises BaseException: what is not of talking to a server, but of the application.
@@ -160,7 +158,7 @@ class Database:
         exchange = Exchange(opened.pool)
         try:
             try:
-                answer = self._converse(exchange, question, monotonic() + repeat_within)
+                answer = self._converse(exchange, question, is_repeatable)
                 if opened.watch is not None:
                     self._last_answer.by = exchange.connection.host, exchange.connection.port
                 return answer
@@ -184,19 +182,19 @@ class Database:
             del raised, cause
 
     def _converse(
-        self, exchange: Exchange, question: Callable[[Exchange], Answer], repeat_until: float
+        self, exchange: Exchange, question: Callable[[Exchange], Answer], is_repeatable: bool
     ) -> Answer:
         try:
             return exchange.attempt(question)
         except redis.ConnectionError as error:
-            if exchange.was_lost or not is_lost_connection(error):
+            if (
+                exchange.was_lost
+                or not is_lost_connection(error)
+                or (exchange.lost_reply and not is_repeatable)
+            ):
                 raise
-            if not exchange.lost_reply or monotonic() < repeat_until:
-                exchange.was_lost = True
-                self._connect_again(exchange)
-            # Looked at once more, for connecting may have taken its time.
-            if exchange.lost_reply and monotonic() >= repeat_until:
-                raise
+            exchange.was_lost = True
+            self._connect_again(exchange)
         return exchange.attempt(question)
 
     def _connect_again(self, exchange: Exchange) -> None:

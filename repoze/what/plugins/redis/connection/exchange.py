@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha1
+from time import monotonic
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import redis
 from redis.connection import ConnectionPool
@@ -18,6 +20,11 @@ Answer = TypeVar("Answer")
 
 # Redis resets a connection that announces more.
 MOST_ARGUMENTS = 1024 * 1024
+# In seconds: for how long a server that refuses EVALSHA_RO is not asked it again. It may be made
+# anew, or permit it.
+_BETWEEN_REFUSALS = 60
+# Until when, by pool.
+_evaluates_alike: WeakKeyDictionary[ConnectionPool, float] = WeakKeyDictionary()
 
 
 class Script:
@@ -146,17 +153,43 @@ class Exchange:
         self._phase = _Phase.ANSWERED
         return reply
 
-    def evaluate(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
-        """Run *script* and return its reply; it is loaded where the server does not have it."""
+    def evaluate(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        *,
+        is_reading: bool = False,
+    ) -> Any:
+        """Run *script* and return its reply; it is loaded where the server does not have it.
+
+        :param is_reading: whether it only reads. Then it does not wait while writes are paused, and
+            needs no permission to write its keys, where the server, as Redis since 7.0, can tell.
+        """
         if self._asking:
             # There, a key that has yet to be moved would be one that does not exist.
             raise redis.exceptions.TryAgainError("not all keys are there")
+        if not is_reading or monotonic() < _evaluates_alike.get(self.pool, 0):
+            return self._evaluate(script, keys, arguments)
         try:
-            return self.ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return self._evaluate(script, keys, arguments, "_RO")
+        except redis.ResponseError as error:
+            if code_word(error) != "NOPERM" and "unknown command" not in str(error):
+                raise
+        reply = self._evaluate(script, keys, arguments)
+        # If that had been refused, too, it would not have been for the command.
+        _evaluates_alike[self.pool] = monotonic() + _BETWEEN_REFUSALS
+        return reply
+
+    def _evaluate(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], suffix: str = ""
+    ) -> Any:
+        try:
+            return self.ask("EVALSHA" + suffix, script.digest, len(keys), *keys, *arguments)
         except redis.ResponseError as error:
             if code_word(error) != "NOSCRIPT":
                 raise
-        return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+        return self.ask("EVAL" + suffix, script.text, len(keys), *keys, *arguments)
 
 
 def _is_answer(error: BaseException) -> bool:

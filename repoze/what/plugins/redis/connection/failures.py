@@ -27,12 +27,16 @@ _CODE_WORDS = {
     redis.exceptions.TryAgainError: "TRYAGAIN",
     redis.exceptions.MovedError: "MOVED",
     redis.exceptions.AskError: "ASK",
+    redis.exceptions.ClusterCrossSlotError: "CROSSSLOT",
 }
 # Redis 6.2 wraps what a command inside a script was refused with.
 _CODE_WORD = re.compile(r"(?:(?:ERR )?Error running script .*?: -?)?([A-Z]+) ", re.DOTALL)
 
 _NOT_SERVING = frozenset(
-    ("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOT HERE", "TRYAGAIN")
+    (
+        *("ASK", "BUSY", "CLUSTERDOWN", "FORGOTTEN", "LOADING", "MASTERDOWN", "MOVED"),
+        *("NOT HERE", "TRYAGAIN"),
+    )
 )
 _BEING_MOVED = "Keys of the source are being moved to another node; try again."
 _ADVICE = {
@@ -234,7 +238,8 @@ def _advice_on_refusal(error: Exception, server: object) -> tuple[bool, str]:
     word = code_word(error)
     text = str(error)
     # A client of the cluster follows a slot that has moved.
-    if (word == "MOVED" and "Cluster" not in str(server)) or _NO_DATABASES in text:
+    is_of_cluster = word in {"CROSSSLOT", "MOVED"} and "Cluster" not in str(server)
+    if is_of_cluster or _NO_DATABASES in text:
         return False, "It is a node of a Redis Cluster: give the adapter a redis.RedisCluster."
     if _NO_SUCH_DATABASE in text:
         return False, (

@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import inf
 from typing import Any
+
+import redis
 
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Task
-from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, texts
 from repoze.what.plugins.redis.names import described
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 
@@ -23,7 +24,7 @@ class IndexKeys:
     - ``sections``: the names of the sections;
     - ``section:NAME``: the items of a section, where it has any;
     - ``item:NAME``: the sections that an item is in, where it is in any;
-    - ``done:TOKEN``: the answer of a write, for a minute, in case that it is asked for again.
+    - ``done``: the tokens of the latest writes and their answers, in case that one is sent again.
 
     In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
 
@@ -53,11 +54,11 @@ class IndexedLayout(Layout):
 
     A lookup is one read of the index, whatever the size of the source. A write keeps the index in
     step, and takes effect once, however often it is sent: it carries a token, which is stored with
-    its answer.
+    its answer. It carries another that was stored before it was first sent, too: while that is
+    there, what came later is. So what is not there has not been done, and no clock is needed.
     """
 
-    # The scripts keep a token for 60 seconds.
-    _SECONDS_TO_REPEAT_A_WRITE = 30
+    _REPEATS_WRITES = True
     _READS: Mapping[str, Script] = {
         operation: script(f"indexed/{operation}")
         for operation in ("get_sections_page", "get_many_section_items", "review")
@@ -91,6 +92,8 @@ class IndexedLayout(Layout):
         super().__init__(database, **options)
         self._keys = keys
         self._near_cache = near_cache
+        # The latest write that is known to have been done: none, at first.
+        self._known = b""
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
@@ -117,30 +120,61 @@ class IndexedLayout(Layout):
             Task(operation, (name,)), lambda exchange: flag(exchange.ask("SISMEMBER", key, name))
         )
 
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SSCAN", self._keys.sections, cursor
+    def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return exchange.ask("SSCAN", self._keys.sections, cursor, "COUNT", count)
 
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SCAN", cursor, "MATCH", self._keys.pattern
+    def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return exchange.ask("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", count)
 
     def _write(
         self,
         task: Task,
         question: Callable[[Exchange], tuple[Answer, bool]],
-        repeat_within: float = inf,
+        *,
+        is_repeatable: bool,
     ) -> Answer:
         try:
-            return super()._write(task, question, repeat_within)
+            return super()._write(task, question, is_repeatable=is_repeatable)
         finally:
             # Also where the outcome is unknown. What the server tells comes a moment later.
             if self._near_cache is not None and task.operation != "check":
                 items = task.names if task.operation in self._NAME_THEIR_ITEMS else None
                 self._near_cache.forget(items)
 
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
-        return exchange.evaluate(self._READS[operation], (self._keys.sections,), names)
+    def _read(
+        self,
+        exchange: Exchange,
+        operation: str,
+        names: Sequence[bytes],
+        *,
+        is_reading: bool = True,
+    ) -> Any:
+        return exchange.evaluate(
+            self._READS[operation], (self._keys.sections,), names, is_reading=is_reading
+        )
 
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         script = self._WRITES[operation]
-        arguments = (os.urandom(16).hex().encode(), *names)
-        return lambda exchange: exchange.evaluate(script, (self._keys.sections,), arguments)
+        token = os.urandom(16).hex().encode()
+        known = self._known
+
+        def send(exchange: Exchange) -> list[bytes]:
+            arguments = (token, known, *names)
+            return array(texts(exchange.evaluate(script, (self._keys.sections,), arguments)))
+
+        def write(exchange: Exchange) -> list[bytes]:
+            nonlocal known
+            reply = send(exchange)
+            # Where it knew of none, or no reply to it was lost, nothing has been done.
+            if reply[:1] == [b"forgotten"] and not (known and exchange.lost_reply):
+                known = reply[-1]
+                reply = send(exchange)
+            if reply[:1] == [b"forgotten"]:
+                raise redis.ResponseError(
+                    "FORGOTTEN so much has been written since that it cannot tell what was done"
+                )
+            if reply[:1] == [b"done"]:
+                self._known = token
+            return reply
+
+        return write

@@ -5,7 +5,6 @@ Sections and items are bytes here, and not empty; see `names`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import inf
 from typing import Any, ClassVar, TypeVar
 
 from redis import InvalidResponse
@@ -32,6 +31,8 @@ Answer = TypeVar("Answer")
 # 100 sections with 100 items each keep the server for about a millisecond.
 _SECTIONS_AT_A_TIME = 100
 _NAMES_AT_A_TIME = 1000
+# What is granted and should not be goes first, before anything is refused or interrupted.
+_STEPS_OF_REVIEW = {"check": (b"check",), "repair": (b"take away", b"add")}
 
 
 class Layout(ABC):
@@ -46,8 +47,8 @@ class Layout(ABC):
     :param saving: what counts the writes, where they are to be saved.
     """
 
-    # For how long after a write was sent it may be sent again, if its reply is lost.
-    _SECONDS_TO_REPEAT_A_WRITE: ClassVar[float]
+    # Whether a write whose reply is lost may be sent again.
+    _REPEATS_WRITES: ClassVar[bool]
 
     def __init__(
         self,
@@ -84,19 +85,26 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        """Return the command that goes on at *cursor* with the names of the sections."""
+    def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        """Return the next cursor after *cursor*, and about *count* names of sections."""
 
     @abstractmethod
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        """Return the command that goes on at *cursor* with the keys to review."""
+    def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        """Return the next cursor after *cursor*, and about *count* keys to review."""
 
     @abstractmethod
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
-        """Return what the reading script of *operation* returns for *names*."""
+    def _read(
+        self,
+        exchange: Exchange,
+        operation: str,
+        names: Sequence[bytes],
+        *,
+        is_reading: bool = True,
+    ) -> Any:
+        """Return what the script of *operation*, which may not only be reading, has for *names*."""
 
     @abstractmethod
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         """Return what asks the writing script of *operation* for an outcome and its details."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
@@ -170,15 +178,20 @@ class Layout(ABC):
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
                 found.clear()
-            for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
-                reply = self._read(exchange, "review", (operation.encode(), *keys))
-                words = array(texts(reply))
-                problems = zip(words[::3], words[1::3], words[2::3], strict=True)
-                found.update(((PROBLEMS[kind], name, item), None) for kind, name, item in problems)
+            for step in _STEPS_OF_REVIEW[operation]:
+                for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
+                    reply = self._read(
+                        exchange, "review", (step, *keys), is_reading=operation == "check"
+                    )
+                    words = array(texts(reply))
+                    problems = zip(words[::3], words[1::3], words[2::3], strict=True)
+                    found.update(
+                        ((PROBLEMS[kind], name, item), None) for kind, name, item in problems
+                    )
             return list(found), operation == "repair" and bool(found)
 
         # Asked again, what it has repaired would be missing in the answer.
-        return self._write(Task(operation), review, 0 if operation == "repair" else inf)
+        return self._write(Task(operation), review, is_repeatable=operation != "repair")
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
@@ -244,20 +257,21 @@ class Layout(ABC):
         write = self._writer(operation, names)
 
         def change(exchange: Exchange) -> tuple[list[bytes], bool]:
-            reply = array(texts(write(exchange)))
+            reply = write(exchange)
             if reply[:1] == [b"done"]:
                 return reply[1:], True
             raise self._refusal(reply, names)
 
         return self._write(
-            Task(operation, names, is_write=True), change, self._SECONDS_TO_REPEAT_A_WRITE
+            Task(operation, names, is_write=True), change, is_repeatable=self._REPEATS_WRITES
         )
 
     def _write(
         self,
         task: Task,
         question: Callable[[Exchange], tuple[Answer, bool]],
-        repeat_within: float = inf,
+        *,
+        is_repeatable: bool,
     ) -> Answer:
         """Return the answer to *question*, and make sure that what it has written will last.
 
@@ -272,7 +286,7 @@ class Layout(ABC):
 
         try:
             answer, has_written = self._database.ask(
-                task, write_and_confirm, repeat_within=repeat_within
+                task, write_and_confirm, is_repeatable=is_repeatable
             )
         except TooFewReplicas:
             self._count_write()
@@ -311,8 +325,8 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
 
 
 def _scan(
-    exchange: Exchange, command: Callable[[bytes], tuple[bytes | str | int, ...]], count: int
+    exchange: Exchange, scan: Callable[[Exchange, bytes, int], Any], count: int
 ) -> Iterator[list[bytes]]:
-    for page in pages(lambda cursor: exchange.ask(*command(cursor), "COUNT", count)):
+    for page in pages(lambda cursor: scan(exchange, cursor, count)):
         [names] = page
         yield array(texts(names))

@@ -11,10 +11,14 @@ import redis
 
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Task, code_word
-from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, texts
 
 from .layout import Layout, no_section
 from .scripts import script
+
+# Keys that no script looks at. They are of two slots, so that a node of a cluster, which has only
+# its share of the sections, refuses every script.
+_TWO_SLOTS = (b"a", b"b")
 
 
 class PlainLayout(Layout):
@@ -24,11 +28,14 @@ class PlainLayout(Layout):
     """
 
     # Among the keys of 2009 there is no room to note what has been done.
-    _SECONDS_TO_REPEAT_A_WRITE = 0
+    _REPEATS_WRITES = False
     _FIND = script("plain/find_sections")
     _READS: Mapping[str, Script] = {
         operation: script(f"plain/{operation}")
-        for operation in ("get_sections_page", "get_many_section_items", "review")
+        for operation in (
+            *("get_sections_page", "get_section_names_page", "get_many_section_items"),
+            "review",
+        )
     }
     # By operation: the script, and how many of the names are keys.
     _WRITES: Mapping[str, tuple[Script, int]] = {
@@ -45,7 +52,9 @@ class PlainLayout(Layout):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         found = self._lookups.ask(
             Task("find_sections", tuple(items)),
-            lambda exchange: texts(exchange.evaluate(self._FIND, (), items)),
+            lambda exchange: texts(
+                exchange.evaluate(self._FIND, _TWO_SLOTS, items, is_reading=True)
+            ),
         )
         # A set at the key with the empty name is no section.
         return filter(None, found)
@@ -82,16 +91,24 @@ class PlainLayout(Layout):
 
         return self._database.ask(Task("item_is_included", (section, item)), read)
 
-    def _scan_sections(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SCAN", cursor, "TYPE", "set"
+    def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return self._read(exchange, "get_section_names_page", (cursor, b"%d" % count))
 
-    def _scan_keys(self, cursor: bytes) -> tuple[bytes | str | int, ...]:
-        return "SCAN", cursor
+    def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
+        return exchange.ask("SCAN", cursor, "COUNT", count)
 
-    def _read(self, exchange: Exchange, operation: str, names: Sequence[bytes]) -> Any:
-        return exchange.evaluate(self._READS[operation], (), names)
+    def _read(
+        self,
+        exchange: Exchange,
+        operation: str,
+        names: Sequence[bytes],
+        *,
+        is_reading: bool = True,
+    ) -> Any:
+        script = self._READS[operation]
+        return exchange.evaluate(script, _TWO_SLOTS, names, is_reading=is_reading)
 
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], Any]:
+    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
         script, number_of_keys = self._WRITES[operation]
-        keys, arguments = names[:number_of_keys], names[number_of_keys:]
-        return lambda exchange: exchange.evaluate(script, keys, arguments)
+        keys, arguments = (*names[:number_of_keys], *_TWO_SLOTS), names[number_of_keys:]
+        return lambda exchange: array(texts(exchange.evaluate(script, keys, arguments)))

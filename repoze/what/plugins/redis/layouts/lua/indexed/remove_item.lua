@@ -1,23 +1,20 @@
 -- Removes an item from every section.
 --
--- ARGV[2]: the item.
+-- ARGV[3]: the item.
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
-local item_key = prefix .. 'item:' .. ARGV[2]
+local item_key = prefix .. 'item:' .. ARGV[3]
 local sections = redis.call('SMEMBERS', item_key)
 if #sections == 0 then
   return {'item absent'}
 end
 for i = 1, #sections do
-  redis.call('SISMEMBER', prefix .. 'section:' .. sections[i], ARGV[2])
+  redis.call('SISMEMBER', prefix .. 'section:' .. sections[i], ARGV[3])
 end
 
-local problem = begin(false)
-if problem then
-  return problem
-end
+begin(false)
 for i = 1, #sections do
-  redis.call('SREM', prefix .. 'section:' .. sections[i], ARGV[2])
+  redis.call('SREM', prefix .. 'section:' .. sections[i], ARGV[3])
 end
 call_in_parts('SREM', item_key, sections, 1)
 return done(sections)

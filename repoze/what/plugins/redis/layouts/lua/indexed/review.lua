@@ -1,15 +1,19 @@
 -- Where sections and index are not in step, and puts the index right if that is wanted.
 --
 -- KEYS[1]: the key of the section names; the others begin like it.
--- ARGV[1]: 'check' or 'repair'. ARGV[2] and following: keys of the namespace.
+-- ARGV[1]: 'check', 'take away' or 'add': what is to be put right. ARGV[2] and following: keys of the
+-- namespace.
 -- Returns {PROBLEM, SECTION, ITEM, PROBLEM, SECTION, ITEM, ...}; the item is '' where there is none.
 --
 -- The sections are what counts: an item is in a section where both the section's name and the item
 -- in it say so. Each key is compared with its counterparts in one go, so no reader is told of a
 -- membership that the sections do not have, and no writer comes between.
+--
+-- A key of another type is passed over. Where that of the section names is, nobody knows which
+-- sections there are: then nothing is added, and what is taken away is what no section could have.
 
 local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
-local is_repairing = ARGV[1] == 'repair'
+local is_checking = ARGV[1] == 'check'
 local findings = {}
 local function found(problem, section, item)
   findings[#findings + 1] = problem
@@ -17,12 +21,18 @@ local function found(problem, section, item)
   findings[#findings + 1] = item
 end
 
-local function is_section(name)
-  return redis.call('SISMEMBER', KEYS[1], name) == 1
+local function type_of(key)
+  return redis.call('TYPE', key).ok
 end
 
 local function is_set(key)
-  return redis.call('TYPE', key).ok == 'set'
+  return type_of(key) == 'set'
+end
+
+local has_names = is_set(KEYS[1]) or type_of(KEYS[1]) == 'none'
+
+local function is_section(name)
+  return redis.call('SISMEMBER', KEYS[1], name) == 1
 end
 
 local function holds(key, member)
@@ -30,8 +40,10 @@ local function holds(key, member)
 end
 
 local function review_section(section, items)
-  if not is_section(section) then
-    if not is_repairing then
+  if ARGV[1] == 'take away' or not has_names then
+    return
+  elseif not is_section(section) then
+    if is_checking then
       found('no such section', section, '')
     end
     return
@@ -39,37 +51,45 @@ local function review_section(section, items)
   for _, item in ipairs(items) do
     local item_key = prefix .. 'item:' .. item
     if not holds(item_key, section) then
-      found('not indexed', section, item)
-      if is_repairing then
+      if is_checking then
+        found('not indexed', section, item)
+      elseif is_set(item_key) or type_of(item_key) == 'none' then
         redis.call('SADD', item_key, section)
+        found('not indexed', section, item)
       end
     end
   end
 end
 
 local function review_item(item, sections)
+  if ARGV[1] == 'add' then
+    return
+  end
   for _, section in ipairs(sections) do
-    if not (is_section(section) and holds(prefix .. 'section:' .. section, item)) then
-      found('only indexed', section, item)
-      if is_repairing then
+    local is_named = not has_names or is_section(section)
+    if not (is_named and holds(prefix .. 'section:' .. section, item)) then
+      if not is_checking then
         redis.call('SREM', prefix .. 'item:' .. item, section)
       end
+      found('only indexed', section, item)
     end
   end
 end
 
 local function review(key)
-  local kind, name = string.match(string.sub(key, #prefix + 1), '^(%a+):(.*)$')
-  if kind ~= 'section' and kind ~= 'item' then
+  local rest = string.sub(key, #prefix + 1)
+  local kind, name = string.match(rest, '^(%a+):(.*)$')
+  local is_own = key == KEYS[1] or rest == 'done' or kind == 'section' or kind == 'item'
+  local found_type = type_of(key)
+  if not is_own or found_type == 'none' then
     return
-  end
-  if not is_set(key) then
-    if redis.call('EXISTS', key) == 1 and not is_repairing then
+  elseif found_type ~= (rest == 'done' and 'zset' or 'set') then
+    if is_checking then
       found('not a set', key, '')
     end
   elseif kind == 'section' then
     review_section(name, redis.call('SMEMBERS', key))
-  else
+  elseif kind == 'item' then
     review_item(name, redis.call('SMEMBERS', key))
   end
 end

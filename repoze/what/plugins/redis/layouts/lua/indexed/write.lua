@@ -1,53 +1,75 @@
 -- What all writes of the indexed layout begin with, and how they end.
 --
 -- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot.
--- ARGV[1]: the token of this write. A write whose reply was lost is sent again with the token that
--- it had; where it had been carried out, the answer of that time is all that comes of it.
+-- ARGV[1]: the token of this write. ARGV[2]: a member that was in the set of the latest writes before
+-- this one was first sent, or '' where its sender knows of none.
+--
+-- A write whose reply was lost is sent again as it was. Where it had been carried out, the answer of
+-- that time is all that comes of it. That it had not is known by the member in ARGV[2], for what came
+-- later is forgotten later; no clock has a part in it. Where that one has been forgotten, nothing is
+-- written, and the answer is {'forgotten', MEMBER} with one to know of next time.
 --
 -- A script first reads every key that it will write, which fails where the key has another type or
 -- is being moved to another node; then it calls begin, which fails where it may not write; then it
 -- writes, with SADD and SREM alone; and then it returns done(...).
 
-local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
-local token = prefix .. 'done:' .. ARGV[1]
+local MOST = 1000
 
--- The set of a token has 'done', and each detail of the answer after a colon.
-if redis.call('SISMEMBER', token, 'done') == 1 then
+local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
+-- The latest writes, by their number: a token, and after a colon each detail of its answer.
+local writes = prefix .. 'done'
+-- Holds nothing, but for a moment.
+local scratch = prefix .. 'done:'
+
+local number = redis.call('ZSCORE', writes, ARGV[1])
+if number then
   -- A write on this connection too: WAIT is for what was written on the one that it is sent by.
-  redis.call('EXPIRE', token, 60)
+  redis.call('SREM', scratch, 'begun')
+  redis.call('SADD', scratch, 'begun')
+  redis.call('SREM', scratch, 'begun')
   local reply = {'done'}
-  for _, member in ipairs(redis.call('SMEMBERS', token)) do
-    if string.sub(member, 1, 1) == ':' then
-      reply[#reply + 1] = string.sub(member, 2)
+  for _, member in ipairs(redis.call('ZRANGE', writes, number, number, 'BYSCORE')) do
+    if member ~= ARGV[1] then
+      reply[#reply + 1] = string.sub(member, #ARGV[1] + 2)
     end
   end
   return reply
 end
 
--- Returns an error where the commands of a write are refused, else nil. Where memory is out, what
--- adds is refused; what takes away is not, for a script may add once it has removed.
-local function begin(is_adding)
-  if not is_adding then
-    redis.call('SREM', token, 'begun')
+local newest = redis.call('ZRANGE', writes, -1, -1, 'WITHSCORES')
+if not redis.call('ZSCORE', writes, ARGV[2]) then
+  if #newest == 0 then
+    -- Where memory is out, a script may add once it has removed.
+    redis.call('SREM', scratch, 'begun')
+    newest[1] = ARGV[1] .. ' was to be the first'
+    redis.call('ZADD', writes, 0, newest[1])
   end
-  redis.call('SADD', token, 'begun')
-  local expiry = redis.pcall('EXPIRE', token, 60)
-  if type(expiry) == 'table' then
-    redis.call('SREM', token, 'begun')
-    return expiry
-  end
-  redis.call('SREM', token, 'begun')
+  return {'forgotten', newest[1]}
 end
 
--- Keeps the answer {'done', DETAIL, ...} for a minute, and returns it.
+-- Fails where the commands of a write are refused, and has then written nothing. Where memory is out,
+-- what adds is refused; what takes away is not, for a script may add once it has removed.
+local function begin(is_adding)
+  if is_adding then
+    redis.call('ZADD', writes, 'XX', 0, '')
+  end
+  redis.call('SREM', scratch, 'begun')
+  redis.call('ZADD', writes, 'XX', 0, '')
+  redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)
+  redis.call('SADD', scratch, 'begun')
+  redis.call('SREM', scratch, 'begun')
+end
+
+-- Keeps the answer {'done', DETAIL, ...}, and returns it.
 local function done(details)
-  local members, reply = {'done'}, {'done'}
+  local number = string.format('%.0f', newest[2] + 1)
+  local members, reply = {number, ARGV[1]}, {'done'}
   for i = 1, #details do
-    members[i + 1] = ':' .. details[i]
+    members[2 * i + 1] = number
+    members[2 * i + 2] = ARGV[1] .. ':' .. details[i]
     reply[i + 1] = details[i]
   end
-  call_in_parts('SADD', token, members, 1)
-  redis.call('EXPIRE', token, 60)
+  call_in_parts('ZADD', writes, members, 1)
   return reply
 end
 

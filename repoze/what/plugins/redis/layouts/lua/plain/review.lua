@@ -1,6 +1,6 @@
 -- What is odd about some keys, and puts it right if that is wanted.
 --
--- ARGV[1]: 'check' or 'repair'. ARGV[2] and following: keys.
+-- ARGV[1]: 'check', 'take away' or 'add': what is to be put right. ARGV[2] and following: keys.
 -- Returns {PROBLEM, SECTION, ITEM, PROBLEM, SECTION, ITEM, ...}; the item is always ''.
 
 local findings = {}
@@ -22,7 +22,7 @@ for i = 2, #ARGV do
     end
   elseif redis.call('SISMEMBER', ARGV[i], '') == 1 and redis.call('SCARD', ARGV[i]) > 1 then
     found('mark beside items', ARGV[i])
-    if ARGV[1] == 'repair' then
+    if ARGV[1] ~= 'check' then
       redis.call('SREM', ARGV[i], '')
     end
   end
