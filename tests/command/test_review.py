@@ -85,7 +85,7 @@ def test_permission_that_cannot_be_read(run, staff, permissions):
     permissions.db_connection.set("{tests}:permissions:section:publish", "x")
     result = run("check")
     assert (result.exit_code, result.stderr) == (1, "")
-    assert "holds something that is not a set" in result.stdout
+    assert "is of another type than belongs there" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -414,7 +414,7 @@ def test_interrupted_question_is_nobody_elses(server):
 
         def read_response(self, *arguments, **settings):
             if self.db and self.interrupted and self.asked:
-                type(self).interrupted = False
+                InterruptedConnection.interrupted = False
                 raise KeyboardInterrupt
             return super().read_response(*arguments, **settings)
 
@@ -441,7 +441,7 @@ def test_interrupted_handshake_is_nobody_elses(server):
 
         def read_response(self, *arguments, **settings):
             if self.interrupted:
-                type(self).interrupted = False
+                InterruptedConnection.interrupted = False
                 raise KeyboardInterrupt
             return super().read_response(*arguments, **settings)
 
