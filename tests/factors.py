@@ -48,38 +48,45 @@ Row = tuple[int, ...]
 
 def ordinary(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
     """Yield those of *items* that the ordinary run takes."""
-    products: dict[tuple[Any, ...], dict[Row, pytest.Item]] = defaultdict(dict)
+    products: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = {}
     for item in items:
         if not hasattr(item, "callspec"):
             yield item
         elif _server_of(item) in {None, *_servers_for(item.path)}:
-            row = tuple(item.callspec.indices.values())
-            products[item.parent, item.originalname][row] = item
+            # The values of a parameter are the same objects in all of its tests.
+            row = tuple(map(id, item.callspec.params.values()))
+            product = products.setdefault((item.parent, item.originalname), {})
+            product.setdefault(row, []).append(item)
     # Functions with the same parameters are one more parameter to choose pairs of.
-    of_one_kind: dict[tuple[Any, ...], dict[Row, pytest.Item]] = defaultdict(dict)
+    of_one_kind: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = defaultdict(dict)
     for number, product in enumerate(products.values()):
-        names = tuple(next(iter(product.values())).callspec.indices)
-        path = next(iter(product.values())).path
-        of_one_kind[path, names, frozenset(product)] |= {
-            (number, *row): item for row, item in product.items()
+        path = next(iter(product.values()))[0].path
+        of_one_kind[path, frozenset(product)] |= {
+            (number, *row): same for row, same in product.items()
         }
     for product in of_one_kind.values():
         for row in pairs(product):
-            yield product[row]
+            yield from product[row]
 
 
 def pairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield some of *rows*, in which any two values of any two columns meet that do in *rows*."""
+    """Yield some of *rows*, in which any two values of any two parameters meet that do in *rows*.
+
+    :param rows: values of parameters. Those that are given together, in a list of the test's own,
+        and not each with each, are one parameter: all that its author has listed is taken.
+    """
     rows = list(rows)
-    columns = _independent_columns(rows)
-    if len(columns) < 3:
+    groups = _groups_of_columns(rows)
+    of_short = {
+        tuple(tuple(row[column] for column in group) for group in groups): row for row in rows
+    }
+    if len(groups) < 3:
         yield from rows
         return
-    of_short = {tuple(row[column] for column in columns): row for row in rows}
-    values = [sorted(set(column)) for column in zip(*of_short, strict=True)]
+    values = [list(dict.fromkeys(column)) for column in zip(*of_short, strict=True)]
+    chosen = set(covering_array(*values, is_possible=lambda *short: short in of_short))
     # In an order that all processes of a run have.
-    for short in sorted(covering_array(*values, is_possible=lambda *row: row in of_short)):
-        yield of_short[short]
+    yield from (row for short, row in of_short.items() if short in chosen)
 
 
 def pairs_in(rows: Iterable[Row]) -> set[tuple[int, int, int, int]]:
@@ -102,15 +109,24 @@ def factors_of(item: pytest.Item) -> set[tuple[str, Any]]:
     }
 
 
-def _independent_columns(rows: list[Row]) -> list[int]:
-    """Return the columns that are neither the same in all rows nor in step with one before."""
-    columns: dict[Row, int] = {}
-    for number, column in enumerate(zip(*rows, strict=True)):
-        numbers: dict[int, int] = {}
-        in_order = tuple(numbers.setdefault(value, len(numbers)) for value in column)
-        if len(numbers) > 1:
-            columns.setdefault(in_order, number)
-    return list(columns.values())
+def _groups_of_columns(rows: list[Row]) -> list[set[int]]:
+    """Return the columns that vary, together with those whose values do not each meet theirs."""
+    columns = list(zip(*rows, strict=True))
+    sizes = [len(set(column)) for column in columns]
+    groups: list[set[int]] = []
+    for column, size in enumerate(sizes):
+        if size == 1:
+            continue
+        group = {column}
+        for other in list(groups):
+            if any(
+                len(set(zip(columns[column], columns[each], strict=True))) < size * sizes[each]
+                for each in other
+            ):
+                groups.remove(other)
+                group |= other
+        groups.append(group)
+    return groups
 
 
 def _server_of(item: pytest.Item) -> str | None:
