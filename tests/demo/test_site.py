@@ -274,6 +274,19 @@ def test_a_renewed_cookie_does_not_outlive_the_logout_either(browser, newspaper,
         assert "You are a visitor" in with_cookie(newspaper, cookie).get("/")
 
 
+def test_a_session_ends_by_itself(browser, monkeypatch):
+    app = browser("ben")
+    now = time.time()
+    for minutes in range(11, 12 * 60, 11):
+        # It is in use all the time, and so renewed.
+        monkeypatch.setattr("time.time", lambda minutes=minutes: now + minutes * 60)
+        assert "You are a visitor" not in app.get("/")
+    monkeypatch.setattr("time.time", lambda: now + 12 * 60 * 60)
+    assert "You are a visitor" in app.get("/")
+    log_in(app, "ben", PASSWORDS["ben"])
+    assert "You are a visitor" not in app.get("/")
+
+
 @pytest.mark.parametrize("password", ["ledger", "wrong"])
 def test_the_cookie_does_not_outlive_another_login(password, browser, newspaper):
     app = browser("ben")

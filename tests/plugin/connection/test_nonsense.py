@@ -171,9 +171,7 @@ def test_reply_that_is_cut_short(server, adapter, reply):
         check_refusal(name, adapter, SourceUnavailable)
 
 
-@pytest.mark.parametrize(
-    "reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n", b"$-9\r\n", b"$-1\r\n"]
-)
+@pytest.mark.parametrize("reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n", b"$-9\r\n"])
 def test_reply_that_announces_more_than_comes(server, reply):
     time = VirtualTime(lambda _: False)
     pool = redis.ConnectionPool(

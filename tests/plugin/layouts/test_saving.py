@@ -312,3 +312,31 @@ def test_write_stands_where_saving_takes_too_long(own_server, options, caplog):
 def test_what_does_not_say_when_to_save_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match="save"):
         RedisPermissionAdapter(redis.Redis(), **wrong)
+
+
+def test_one_thread_sees_to_what_several_want_at_once(monkeypatch):
+    """Of those that are started before the first of them runs, one does."""
+    started, begun = [], []
+
+    class Unstarted:
+        def __init__(self, target, name):
+            started.append(target)
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr(saving.threading, "Thread", Unstarted)
+
+    def begin():
+        begun.append(len(begun))
+        if len(begun) == 1:
+            # The other thread comes while this one is at work.
+            started[1]()
+        return True
+
+    repetition = saving._Repetition(begin, "server")
+    repetition.want()
+    repetition.want()
+    assert len(started) == 2
+    started[0]()
+    assert begun == [0]
