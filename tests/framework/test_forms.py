@@ -655,6 +655,11 @@ def test_noise_instead_of_a_form(content_type, thorough):
     check()
 
 
+def test_header_of_a_part_that_is_not_utf_8():
+    body = multipart(part()).replace(b'"role"', b'"r\xf4le"')
+    assert not assert_read_alike(content_type=MULTIPART, body=body)
+
+
 def test_body_that_ends_early():
     for content_type, body in [(URLENCODED, b"role=admin"), (MULTIPART, FORM)]:
         environ = environ_of(content_type, body, CONTENT_LENGTH=str(len(body) + 1))
