@@ -7,7 +7,7 @@ import pytest
 import redis
 import servers
 from hiccups import Hiccups
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
@@ -29,8 +29,14 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # How long an example takes is the machine's load, mostly.
-    settings.register_profile("tests", deadline=None)
+    settings.register_profile(
+        "tests",
+        # How long an example takes is the machine's load, mostly.
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        # What an ordinary run meets is not left to chance.
+        derandomize=not config.getoption("--thorough"),
+    )
     settings.load_profile("tests")
     # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
