@@ -171,7 +171,7 @@ def test_reply_that_is_cut_short(server, adapter, reply):
         check_refusal(name, adapter, SourceUnavailable)
 
 
-@pytest.mark.parametrize("reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n", b"$-9\r\n"])
+@pytest.mark.parametrize("reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n"])
 def test_reply_that_announces_more_than_comes(server, reply):
     time = VirtualTime(lambda _: False)
     pool = redis.ConnectionPool(
@@ -187,6 +187,15 @@ def test_reply_that_announces_more_than_comes(server, reply):
         time.is_late = lambda _, number=number: server.answered == number
         check_refusal(name, adapter, SourceUnavailable)
         assert time.now == number * 60
+
+
+@pytest.mark.parametrize("reply", [b"$-9\r\n", b"$-1\r\n"])
+def test_reply_of_a_negative_length(server, reply):
+    """Some of redis-py's parsers wait for more, others refuse it at once."""
+    server.answer = lambda _: reply
+    adapter = adapter_at(server, {}, socket_timeout=1)
+    for name in ("find_sections", "exclude_items"):
+        check_refusal(name, adapter)
 
 
 def test_reply_too_many(server, adapter):

@@ -29,6 +29,7 @@ from near_caches import (
     wait_until_hit,
 )
 from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache, tracking
@@ -327,6 +328,7 @@ def without_poll(request, monkeypatch):
         monkeypatch.setattr(select, "poll", raising(AssertionError))
 
 
+@pytest.mark.skipif(HIREDIS_AVAILABLE, reason="with this parser, redis-py itself asks poll")
 @pytest.mark.usefixtures("without_poll")
 class TestWithoutPoll:
     def test_lookups(self, adapter, raw):

@@ -190,7 +190,8 @@ class TestLost:
         wait_until_hit(adapter, "staff")
         for number in range(20):
             connections = info(adapter).connections
-            assert kill(raw) == 1
+            # The server may not have noticed yet that the one before is gone.
+            assert kill(raw) >= 1
             (raw.sadd if number % 2 else raw.srem)(STAFF, "edit")
             servers.wait_until(lambda: not is_hit(adapter, "staff"))
             expected = {"edit", "read"} if number % 2 else {"read"}
