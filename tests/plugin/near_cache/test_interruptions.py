@@ -22,7 +22,6 @@ from near_caches import (
     KEYS,
     LONG,
     NAMESPACE,
-    fill,
     info,
     is_hit,
     number_of_tracking_connections,
@@ -45,19 +44,6 @@ def executable():
     if not found:
         pytest.skip("no redis-server or valkey-server on this machine")
     return found[max(found)]
-
-
-@pytest.fixture
-def writer(server):
-    writer = RedisPermissionAdapter(server.client(), namespace=NAMESPACE)
-    fill(writer)
-    return writer
-
-
-@pytest.fixture
-def raw(writer):
-    """What changes the same source as any other program would."""
-    return writer.db_connection
 
 
 @pytest.fixture

@@ -41,20 +41,6 @@ STAFF, ADMINS, GUESTS = (KEYS + b"item:" + name for name in (b"staff", b"admins"
 
 
 @pytest.fixture
-def writer(server):
-    """An adapter of a source that has something in it."""
-    writer = RedisPermissionAdapter(server.client(), namespace=NAMESPACE)
-    fill(writer)
-    return writer
-
-
-@pytest.fixture
-def raw(writer):
-    """What changes the same source as any other program would."""
-    return writer.db_connection
-
-
-@pytest.fixture
 def connect(server, writer):
     """Return an adapter with a near cache; it is closed afterwards."""
     adapters = []

@@ -53,20 +53,6 @@ NO_FAULT = Fault(Action.DELAY, Point.BEFORE_REQUEST)
 
 
 @pytest.fixture
-def writer(server):
-    """An adapter of a source that has something in it."""
-    writer = RedisPermissionAdapter(server.client(), namespace=NAMESPACE)
-    fill(writer)
-    return writer
-
-
-@pytest.fixture
-def raw(writer):
-    """What changes the same source as any other program would."""
-    return writer.db_connection
-
-
-@pytest.fixture
 def connect():
     """Return an adapter with a near cache; it is closed afterwards."""
     adapters = []
