@@ -11,14 +11,17 @@ from hypothesis import HealthCheck, settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
-EXECUTABLES = factors.EXECUTABLES
-
 
 def pytest_addoption(parser):
     parser.addoption(
         "--thorough",
         action="store_true",
         help="run everything with everything, and the long tests to the length of their figures",
+    )
+    parser.addoption(
+        "--every-server",
+        action="store_true",
+        help="run what could depend on the server on each that this machine has",
     )
     parser.addoption(
         "--hiccups",
@@ -45,7 +48,8 @@ def pytest_configure(config):
 
 
 def pytest_report_header():
-    return f"servers: {', '.join([*EXECUTABLES, 'fakeredis'])}; redis-py {redis.__version__}"
+    found = ", ".join([*factors.EXECUTABLES, factors.FAKE])
+    return f"servers: {found}; redis-py {redis.__version__}"
 
 
 def pytest_xdist_auto_num_workers():
@@ -53,9 +57,15 @@ def pytest_xdist_auto_num_workers():
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_generate_tests(metafunc):
+    met = factors.servers_met(metafunc.config, metafunc.definition.path)
+    for fixture, given in (("real_server", met or [None]), ("any_server", [*met, factors.FAKE])):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, given, indirect=True, scope="session")
+
+
 def pytest_collection_modifyitems(config, items):
-    # A single case that is asked for by its name is run.
-    if config.getoption("--thorough") or any("[" in argument for argument in config.args):
+    if factors.is_full(config):
         return
     chosen = set(factors.ordinary(items))
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
@@ -78,12 +88,32 @@ def shared_servers_are_left_as_they_were():
     assert servers.take_back() == []
 
 
-@pytest.fixture(params=EXECUTABLES or [None], scope="session")
-def executable(request) -> str:
-    """Each real server of this machine in turn."""
+@pytest.fixture(scope="session")
+def real_server(request) -> str:
+    """The name of each real server that this run meets, in turn."""
     if request.param is None:
         pytest.skip("no redis-server or valkey-server on this machine")
-    return EXECUTABLES[request.param]
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def any_server(request) -> str:
+    """The name of each server that this run meets in turn, that of the imitation too."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def executable(real_server) -> str:
+    """Each real server that this run meets, in turn."""
+    return factors.EXECUTABLES[real_server]
+
+
+@pytest.fixture(scope="session")
+def executable_with_tls() -> str:
+    """The newest real server that speaks TLS."""
+    for executable in filter(servers.speaks_tls, factors.EXECUTABLES.values()):
+        return executable
+    pytest.skip("no server on this machine is built with TLS")
 
 
 @pytest.fixture
@@ -94,12 +124,12 @@ def server(executable) -> servers.RedisServer:
     return shared
 
 
-@pytest.fixture(params=[*EXECUTABLES, "fakeredis"])
-def client(request) -> redis.Redis:
+@pytest.fixture
+def client(any_server) -> redis.Redis:
     """A client of an empty server, each kind in turn."""
-    if request.param == "fakeredis":
+    if any_server == factors.FAKE:
         return fakeredis.FakeRedis()
-    found = servers.running(EXECUTABLES[request.param]).client()
+    found = servers.running(factors.EXECUTABLES[any_server]).client()
     found.flushall()
     return found
 

@@ -2,8 +2,9 @@
 
 A test is written for all that it could be run with: each server, layout, operation, fault and so
 on are parameters of it, and `pytest --thorough` runs their full product. The ordinary run takes
-pairs: any two values of any two parameters of a test meet in it, as do any two values of the
-factors below in some test.
+pairs: any two values of any two parameters of a test meet in it. It is with the newest server;
+with `--every-server`, what could depend on the server meets each, and any two values of the
+factors below meet in some test.
 """
 
 from collections import defaultdict
@@ -27,7 +28,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "action": tuple(Action),
     "point": tuple(Point),
 }
-# Where servers did differ. All else is about the client, and meets the newest of them.
+# Where servers did differ. All else is about the client.
 ON_EVERY_SERVER = frozenset(
     (
         "test_adapters.py",
@@ -46,13 +47,24 @@ ON_EVERY_SERVER = frozenset(
 Row = tuple[int, ...]
 
 
+def servers_met(config: pytest.Config, path: Path) -> tuple[str, ...]:
+    """Return which real servers the tests in *path* meet in this run, the newest first."""
+    could_differ = config.getoption("--every-server") and path.name in ON_EVERY_SERVER
+    return tuple(EXECUTABLES)[: None if could_differ or is_full(config) else 1]
+
+
+def is_full(config: pytest.Config) -> bool:
+    """Whether this run takes all cases: it is thorough, or asks for a single one by its name."""
+    return config.getoption("--thorough") or any("[" in argument for argument in config.args)
+
+
 def ordinary(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
     """Yield those of *items* that the ordinary run takes."""
     products: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = {}
     for item in items:
         if not hasattr(item, "callspec"):
             yield item
-        elif _server_of(item) in {None, *_servers_for(item.path)}:
+        else:
             # The values of a parameter are the same objects in all of its tests.
             row = tuple(map(id, item.callspec.params.values()))
             product = products.setdefault((item.parent, item.originalname), {})
@@ -127,15 +139,3 @@ def _groups_of_columns(rows: list[Row]) -> list[set[int]]:
                 group |= other
         groups.append(group)
     return groups
-
-
-def _server_of(item: pytest.Item) -> str | None:
-    given = item.callspec.params.values()
-    return next((value for value in given if value in FACTORS["server"]), None)
-
-
-def _servers_for(path: Path) -> tuple[str, ...]:
-    if path.name in ON_EVERY_SERVER:
-        return FACTORS["server"]
-    # Without a real server there is the other.
-    return FACTORS["server"][:1]

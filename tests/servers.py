@@ -128,18 +128,46 @@ class RedisServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def sentinel(executable: str, watched: RedisServer, *options: str, quorum: int = 1) -> RedisServer:
+def sentinel(executable: str, watched: RedisServer, *options: str) -> RedisServer:
     """Start a Sentinel that calls the server *watched* the service ``staff``.
 
     :param options: of the service, such as ``down-after-milliseconds 1000``.
-    :param quorum: how many Sentinels have to agree that a primary is down.
     """
-    port = free_port()
-    settings = Path(watched.folder) / f"sentinel-{port}.conf"
-    lines = [f"monitor staff {HOST} {watched.port} {quorum}"]
-    lines += [option.replace(" ", " staff ", 1) for option in options]
-    settings.write_text("".join(f"sentinel {line}\n" for line in lines))
-    return RedisServer(executable, str(settings), "--sentinel", port=port)
+    return sentinels(1, executable, watched, *options)[0]
+
+
+def sentinels(
+    number: int, executable: str, watched: RedisServer, *options: str
+) -> list[RedisServer]:
+    """Start so many Sentinels, of which most have to agree that a primary is down."""
+    ports = [free_port() for _ in range(number)]
+    # They would else need some seconds to find each other.
+    lines = {port: f"known-sentinel {HOST} {port} {port:040}" for port in ports}
+    started = []
+    for port in ports:
+        settings = Path(watched.folder) / f"sentinel-{port}.conf"
+        of_service = (
+            *(f"monitor {HOST} {watched.port} {number // 2 + 1}", *options),
+            *(line for other, line in lines.items() if other != port),
+        )
+        words = [f"sentinel myid {port:040}"]
+        words += [f"sentinel {line.replace(' ', ' staff ', 1)}" for line in of_service]
+        settings.write_text("\n".join(words))
+        started.append(RedisServer(executable, str(settings), "--sentinel", port=port))
+    return started
+
+
+def is_ready(sentinel: RedisServer, replicas: int, sentinels: int) -> bool:
+    """Whether a Sentinel could fail over: it is well connected with so many others."""
+    with sentinel.client() as client:
+        followers = client.sentinel_slaves("staff")
+        others = client.sentinel_sentinels("staff")
+        return (
+            client.sentinel_master("staff")["flags"] == "master"
+            and [each["flags"] for each in others] == ["sentinel"] * (sentinels - 1)
+            and [(each["flags"], each["master-link-status"]) for each in followers]
+            == [("slave", "ok")] * replicas
+        )
 
 
 def free_port() -> int:
@@ -202,6 +230,21 @@ def version(executable: str) -> str:
     ).stdout.split()
     number = next(word.removeprefix("v=") for word in words if word.startswith("v="))
     return f"{words[0].lower()}-{number}"
+
+
+@cache
+def speaks_tls(executable: str) -> bool:
+    """Whether the server is built with TLS."""
+    # Others do not come as far as a certificate, which is not there.
+    files = [f"--tls-{name}-file" for name in ("cert", "key", "ca-cert")]
+    refused = subprocess.run(
+        [executable, "--port", "0", "--tls-port", str(free_port())]
+        + [word for file in files for word in (file, os.devnull)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "Failed to load certificate" in refused.stdout
 
 
 def running(executable: str) -> RedisServer:

@@ -1,5 +1,6 @@
 """That the ordinary run meets each pair of what the full product has."""
 
+import os
 import subprocess
 import sys
 from itertools import combinations, product
@@ -8,30 +9,27 @@ from pathlib import Path
 import pytest
 from factors import FACTORS, pairs, pairs_in
 
-# Collects all tests as the ordinary run does, and prints the values of factors that meet in none.
+# Collects the tests of a run, and prints each two values of factors that meet in one of them.
 PROGRAM = """
 import sys
+import factors
 import pytest
+from itertools import combinations
+from plugin.connection.test_faults import few
+
+NAMES = {path: name for name, path in factors.EXECUTABLES.items()}
 
 class Collected:
     def pytest_collection_finish(self, session):
-        import factors
-        from itertools import combinations
-        from plugin.connection.test_faults import few
+        cases = [factors.factors_of(item) for item in session.items]
+        for path, *case, way in few(tuple(NAMES), ("plain", "indexed")):
+            cases.append(zip(factors.FACTORS, (NAMES[path], *case)))
+        for pair in {pair for case in cases for pair in combinations(sorted(
+                (factor, str(value)) for factor, value in case), 2)}:
+            if pair[0][0] != pair[1][0]:
+                print("met", *map("=".join, pair), sep="|")
 
-        def met(cases):
-            return {pair for case in cases for pair in combinations(sorted(
-                (factor, str(value)) for factor, value in case), 2) if pair[0][0] != pair[1][0]}
-
-        names = {path: name for name, path in factors.EXECUTABLES.items()}
-        faults = [zip(("server", "layout", "operation", "action", "point"),
-                      (names[path], *case)) for path, *case, way in few("plain", "indexed")]
-        chosen = met([*map(factors.factors_of, factors.ordinary(session.items)), *faults])
-        everything = met(map(factors.factors_of, session.items))
-        for pair in everything:
-            print("met" if pair in chosen else "missed", *map("=".join, pair), sep="|")
-
-sys.exit(pytest.main(["--collect-only", "-qq", "--thorough", "tests"], plugins=[Collected()]))
+sys.exit(pytest.main(["--collect-only", "-qq", *sys.argv[1:], "tests"], plugins=[Collected()]))
 """
 
 
@@ -61,21 +59,29 @@ def test_nothing_to_choose():
     assert list(pairs([(0,)])) == [(0,)]
 
 
-def test_each_pair_of_factors_is_met():
+def test_each_pair_of_factors_is_met(request):
+    """In the run that meets every server; with --thorough, all that could meet does."""
+    if not request.config.getoption("--every-server"):
+        pytest.skip("only with --every-server")
+    chosen, everything = map(pairs_met, ("--every-server", "--thorough"))
+    assert everything - chosen == set()
+    # That it has looked at all.
+    assert {
+        f"met|layout={layout}|operation={operation}"
+        for layout in FACTORS["layout"]
+        for operation in FACTORS["operation"]
+    } <= chosen
+
+
+def pairs_met(option: str) -> set[str]:
+    tests = Path(__file__).parent
     collected = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=Path(__file__).parents[1],
+        [sys.executable, "-c", PROGRAM, option],
+        cwd=tests.parent,
+        env={**os.environ, "PYTHONPATH": str(tests)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert collected.returncode == 0, collected.stdout
-    outcomes = [line for line in collected.stdout.splitlines() if line.startswith(("met", "miss"))]
-    assert [line for line in outcomes if line.startswith("missed")] == []
-    # That it has looked at all: each layout with each operation, for one.
-    wanted = {
-        f"met|layout={layout}|operation={operation}"
-        for layout in FACTORS["layout"]
-        for operation in FACTORS["operation"]
-    }
-    assert wanted <= set(outcomes)
+    assert collected.returncode == 0, collected.stdout + collected.stderr
+    return {line for line in collected.stdout.splitlines() if line.startswith("met|")}

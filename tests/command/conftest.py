@@ -38,17 +38,6 @@ def nowhere(monkeypatch):
 
 
 @pytest.fixture
-def any_server() -> servers.RedisServer:
-    """A real server that is empty, for what is the same with each."""
-    executables = servers.executables()
-    if not executables:
-        pytest.skip("no redis-server or valkey-server on this machine")
-    shared = servers.running(next(iter(executables.values())))
-    shared.client().flushall()
-    return shared
-
-
-@pytest.fixture
 def groups(url) -> RedisGroupAdapter:
     return RedisGroupAdapter.from_url(url)
 

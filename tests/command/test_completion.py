@@ -205,9 +205,9 @@ class Terminal:
         self._process.communicate()
 
 
-def test_real_shell(shell, folder, any_server):
+def test_real_shell(shell, folder, server):
     """What is completed reaches the program as it is, and nothing else than the program runs."""
-    url = f"redis://127.0.0.1:{any_server.port}?namespace=tests"
+    url = f"redis://127.0.0.1:{server.port}?namespace=tests"
     groups = RedisGroupAdapter.from_url(url)
     permissions = RedisPermissionAdapter.from_url(url)
     permissions.create_section("publish")

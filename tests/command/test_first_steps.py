@@ -220,16 +220,16 @@ def test_output_that_the_terminal_cannot_encode(server):
         ),
     ],
 )
-def test_streams_that_cannot_be_used(any_server, arguments, status, error):
+def test_streams_that_cannot_be_used(server, arguments, status, error):
     """No failure has the exit status of an answer, and a traceback is none."""
-    any_server.client(db=1).sadd("editors", "rosa", "")
-    any_server.client(db=2).sadd("write", "editors")
+    server.client(db=1).sadd("editors", "rosa", "")
+    server.client(db=2).sadd("write", "editors")
     command = f"'{sys.executable}' -m repoze.what.plugins.redis.command {arguments}"
     result = subprocess.run(
         ["/bin/sh", "-c", command],
         env={
             **os.environ,
-            "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{any_server.port}",
+            "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
             "PYTHONUNBUFFERED": "",
         },
         capture_output=True,
@@ -341,21 +341,21 @@ def test_help(done, all_commands, option):
         assert "--url" not in shown
 
 
-def test_options_after_the_command(done, any_server):
+def test_options_after_the_command(done, server):
     """As before it; what is said last counts."""
-    url = ("--url", f"redis://127.0.0.1:{any_server.port}")
+    url = ("--url", f"redis://127.0.0.1:{server.port}")
     databases = ("--groups-db", "4", "--permissions-db", "5")
     done("groups", "create", *url, *databases, "plain")
     done(*url, "groups", *databases, "create", "other")
     indexed = ("--db=4", "--namespace=n")
     done("--url", "redis://127.0.0.1:1", "groups", "create", "indexed", *url, *indexed)
-    client = any_server.client(db=4)
+    client = server.client(db=4)
     assert client.smembers("plain") == client.smembers("other") == {b""}
     assert client.smembers("{n}:groups:sections") == {b"indexed"}
     # Those of copy are of the target.
-    target = f"redis://127.0.0.1:{any_server.port}/6"
+    target = f"redis://127.0.0.1:{server.port}/6"
     done(*indexed, "copy", target, "--namespace", "m", *url)
-    assert any_server.client(db=6).smembers("{m}:groups:sections") == {b"indexed"}
+    assert server.client(db=6).smembers("{m}:groups:sections") == {b"indexed"}
 
 
 def test_every_command_takes_the_url(run, all_commands):
@@ -387,11 +387,11 @@ def test_url_in_the_wrong_place(run, words):
     assert PASSWORD not in result.stderr
 
 
-def test_what_is_loaded(any_server):
+def test_what_is_loaded(server):
     """It takes as long as what a command does, so a command loads what is its own."""
-    any_server.client(db=1).sadd("editors", "rosa")
+    server.client(db=1).sadd("editors", "rosa")
     # It tells what modules import, and not what is imported by name.
-    loaded = run_process(any_server, "groups", "list", PYTHONPROFILEIMPORTTIME="1").stderr
+    loaded = run_process(server, "groups", "list", PYTHONPROFILEIMPORTTIME="1").stderr
     assert "repoze.what.plugins.redis.command.leftovers\n" in loaded
     for module in ("repoze.what.plugins.redis.command.importing", "webob", "repoze.who.config"):
         assert f" {module}\n" not in loaded

@@ -248,13 +248,9 @@ def write_document(file, groups, members_of_each, length=0):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing tells it here")
-@pytest.mark.skipif(not servers.executables(), reason="no redis-server on this machine")
 @pytest.mark.parametrize(("query", "is_one_group"), [("", False), ("?namespace=tests", True)])
-def test_memory(query, tmp_path, thorough, is_one_group):
+def test_memory(server, query, tmp_path, thorough, is_one_group):
     """It is what a small import takes, and no more where it is run again."""
-    # Whichever server it is, it is another process.
-    server = servers.running(next(iter(servers.executables().values())))
-    server.client().flushall()
     url = f"redis://127.0.0.1:{server.port}{query}"
     # Few with long names take as much to hold as many with short ones.
     memberships, length = (1_000_000, 0) if thorough else (15_000, 1500)

@@ -5,7 +5,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-import servers
 
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
@@ -29,20 +28,10 @@ def load(adapter, sections):
         adapter.include_items(section, items)
 
 
-def first_server():
-    """Return one real server, empty: over 10,000 sections, the plain layout takes its time."""
-    for executable in servers.executables().values():
-        server = servers.running(executable)
-        server.client().flushall()
-        return server
-    pytest.skip("no redis-server or valkey-server on this machine")
-
-
 @pytest.mark.parametrize(
     ("organisation", "number_of_users"), [("hc", 46), ("apj", 2044), ("americas_large", 3485)]
 )
-def test_organisation(options, organisation, number_of_users, thorough):
-    server = first_server()
+def test_organisation(server, options, organisation, number_of_users, thorough):
     group_source, permission_source = (
         RedisGroupAdapter(server.client(), **options),
         RedisPermissionAdapter(server.client(), **options),

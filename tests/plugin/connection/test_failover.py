@@ -12,7 +12,7 @@ import pytest
 import redis
 import servers
 from load import Load, Reader, Writer
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill
+from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -34,13 +34,8 @@ class Deployment:
     def __init__(self, executable, sentinels):
         self.servers = [start(executable) for _ in range(3)]
         replicate(*self.servers)
-        self.sentinels = [
-            servers.sentinel(
-                *(executable, self.servers[0], DOWN_AFTER, "failover-timeout 4000"),
-                quorum=sentinels // 2 + 1,
-            )
-            for _ in range(sentinels)
-        ]
+        options = DOWN_AFTER, "failover-timeout 4000"
+        self.sentinels = servers.sentinels(sentinels, executable, self.servers[0], *options)
         self.manager = Sentinel(
             [(servers.HOST, sentinel.port) for sentinel in self.sentinels],
             sentinel_kwargs={
@@ -86,10 +81,7 @@ class Deployment:
             primary is not None
             and connected_replicas(primary) == 2
             and all(
-                (state["num-slaves"], state["num-other-sentinels"], state["flags"])
-                == (2, len(self.sentinels) - 1, "master")
-                for sentinel in self.sentinels
-                for state in [sentinel.client().sentinel_master("staff")]
+                servers.is_ready(sentinel, 2, len(self.sentinels)) for sentinel in self.sentinels
             )
         )
 
@@ -365,13 +357,14 @@ class TestWithoutSentinel:
         primary, replica = pair
         fill(primary.client(), **options)
         adapter = RedisPermissionAdapter(replica.client(), **options)
+        replicate(primary, replica)
+        for write in 2 * [*WRITES.values()]:
+            with pytest.raises(SourceError, match=r"a replica; .* Nothing was written\."):
+                write(adapter)
+            assert adapter.get_all_sections() == BEFORE
+        replica.client().replicaof("NO", "ONE")
         for name, write in WRITES.items():
-            replicate(primary, replica)
-            for _ in range(2):
-                with pytest.raises(SourceError, match=r"a replica; .* Nothing was written\."):
-                    write(adapter)
-                assert adapter.get_all_sections() == BEFORE
-            replica.client().replicaof("NO", "ONE")
             write(adapter)
             assert adapter.get_all_sections() == AFTER[name]
             assert adapter.check() == []
+            restore(adapter)

@@ -12,6 +12,7 @@ import pytest
 import redis
 import servers
 from covering import covering_array
+from factors import EXECUTABLES, servers_met
 from judge import KINDS, OPERATIONS, OUTCOMES, Judge, ask
 from operations import AFTER, BEFORE, REVIEWS
 from proxy import Action, Fault, Point, Proxy
@@ -83,19 +84,26 @@ def is_possible(action, point, way):
 
 
 @cache
-def few(*layouts):
+def few(executables, layouts):
     """The cases of an ordinary run: server, layout, operation, action, point and way of each."""
     return covering_array(
-        *(servers.executables().values(), layouts, OPERATIONS, Action, Point, WAYS),
+        *(executables, layouts, OPERATIONS, Action, Point, WAYS),
         is_possible=lambda _server, _layout, _name, *case: is_possible(*case),
     )
 
 
-def cases(thorough, *given, layouts=("plain", "indexed")):
-    """What happens to a server, a layout and an operation: actions, points and ways."""
-    if thorough:
-        return [case for case in product(Action, Point, WAYS) if is_possible(*case)]
-    return [row[3:] for row in few(*layouts) if row[:3] == given]
+@pytest.fixture
+def cases(request, executable, thorough):
+    """What happens to a layout, one of several, and an operation: actions, points and ways."""
+    met = servers_met(request.config, request.path)
+
+    def cases(layout, name, layouts=("plain", "indexed")):
+        if thorough:
+            return [case for case in product(Action, Point, WAYS) if is_possible(*case)]
+        rows = few(tuple(EXECUTABLES[server] for server in met), layouts)
+        return [row[3:] for row in rows if row[:3] == (executable, layout, name)]
+
+    return cases
 
 
 class Bench:
@@ -179,21 +187,19 @@ def table(counts):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operation_meets_every_fault(server, executable, options, counts, thorough, name):  # noqa: PLR0917 - fixtures
+def test_operation_meets_every_fault(server, options, counts, cases, name):
     kind = next(kind for kind, operations in KINDS.items() if name in operations)
     layout = "indexed" if options else "plain"
     with Proxy(server.port) as proxy:
         bench = Bench(server, proxy, options)
-        for case in cases(thorough, executable, layout, name):
+        for case in cases(layout, name):
             action, point, _ = case
             if (outcome := outcome_of(bench, name, *case)) is not None:
                 counts[layout, kind, point, action, outcome] += 1
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operation_with_a_near_cache_meets_every_fault(
-    server, executable, monkeypatch, thorough, name
-):
+def test_operation_with_a_near_cache_meets_every_fault(server, monkeypatch, cases, name):
     """It has the tracking connection, and memory, before the fault and after it."""
     monkeypatch.setattr(near_cache, "_BETWEEN_ATTEMPTS", 0)
     monkeypatch.setattr(near_cache, "_BETWEEN_REFUSALS", 0)
@@ -201,7 +207,7 @@ def test_operation_with_a_near_cache_meets_every_fault(
         bench = Bench(
             server, proxy, {"namespace": "tests"}, near_cache=True, max_staleness=LONG, max_age=LONG
         )
-        for case in cases(thorough, executable, "indexed", name, layouts=("indexed",)):
+        for case in cases("indexed", name, layouts=("indexed",)):
             outcome_of(bench, name, *case)
         bench.adapter.close()
 

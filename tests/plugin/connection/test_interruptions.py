@@ -26,15 +26,6 @@ OF_ONE = {"max_connections": 1, "socket_timeout": 30}
 RAISING, WAITING = redis.ConnectionPool, redis.BlockingConnectionPool
 
 
-@pytest.fixture(scope="module")
-def executable():
-    """One is enough: what is interrupted is this side."""
-    found = servers.executables()
-    if not found:
-        pytest.skip("no redis-server or valkey-server on this machine")
-    return found[max(found)]
-
-
 def adapter_on(server, options, pool_class):
     fill(server.client(), **options)
     pool = pool_class(host=HOST, port=server.port, **OF_ONE)

@@ -211,12 +211,9 @@ class TestFailover:
     def sentinels(self, executable, trio, request):
         """So many of them, which know each other and all servers."""
         options = "down-after-milliseconds 60000", "failover-timeout 60000"
-        sentinels = [servers.sentinel(executable, trio[0], *options) for _ in range(request.param)]
+        sentinels = servers.sentinels(request.param, executable, trio[0], *options)
         servers.wait_until(
-            lambda: all(
-                (state["num-slaves"], state["num-other-sentinels"]) == (2, request.param - 1)
-                for state in map(self.state, sentinels)
-            )
+            lambda: all(servers.is_ready(sentinel, 2, request.param) for sentinel in sentinels)
         )
         yield sentinels
         for each in sentinels:

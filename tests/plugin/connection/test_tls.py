@@ -11,7 +11,6 @@ import redis
 import servers
 import trustme
 from cryptography.hazmat.primitives import serialization
-from mirakuru.exceptions import ProcessExitedWithError
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
 from redis.sentinel import Sentinel
 
@@ -74,20 +73,15 @@ class TLSServer(servers.RedisServer):
 
 
 @pytest.fixture(scope="module")
-def serve(executable, certificates):
+def serve(executable_with_tls, certificates):
     """Returns an empty server that has the certificate of a name."""
 
     @cache
     def start(name):
-        try:
-            return TLSServer(executable, certificates, name)
-        except ProcessExitedWithError:
-            return None
+        return TLSServer(executable_with_tls, certificates, name)
 
     def serve(name):
         server = start(name)
-        if server is None:
-            pytest.skip("this server is built without TLS")
         server.client().flushall()
         return server
 

@@ -37,15 +37,6 @@ STAFF = KEYS + b"item:staff"
 OF_ONE = {"max_connections": 1, "socket_timeout": 30}
 
 
-@pytest.fixture(scope="module")
-def executable():
-    """One is enough: what is interrupted is this side."""
-    found = servers.executables()
-    if not found:
-        pytest.skip("no redis-server or valkey-server on this machine")
-    return found[max(found)]
-
-
 @pytest.fixture
 def adapter(server, writer, monkeypatch):
     monkeypatch.setattr(cache, "_BETWEEN_ATTEMPTS", 0)

@@ -20,7 +20,6 @@ import servers
 import trustme
 from fake_server import FakeServer
 from forks import forked
-from mirakuru.exceptions import ProcessExitedWithError
 from near_caches import (
     KEYS,
     LONG,
@@ -737,21 +736,18 @@ class TestClients:
         for secret in LOGIN.values():
             assert secret not in repr(adapter) + repr(info(adapter))
 
-    def test_tls(self, executable, tmp_path, connect, clock):
+    def test_tls(self, executable_with_tls, tmp_path, connect, clock):
         authority = trustme.CA()
         certificate = authority.issue_cert(servers.HOST)
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
         port = servers.free_port()
-        try:
-            server = servers.RedisServer(
-                *(executable, "--tls-port", str(port), "--tls-auth-clients", "no"),
-                *("--tls-ca-cert-file", str(tmp_path / "ca.pem")),
-                *("--tls-cert-file", str(tmp_path / "server.pem")),
-                *("--tls-key-file", str(tmp_path / "server.pem")),
-            )
-        except ProcessExitedWithError:
-            pytest.skip("this server is built without TLS")
+        server = servers.RedisServer(
+            *(executable_with_tls, "--tls-port", str(port), "--tls-auth-clients", "no"),
+            *("--tls-ca-cert-file", str(tmp_path / "ca.pem")),
+            *("--tls-cert-file", str(tmp_path / "server.pem")),
+            *("--tls-key-file", str(tmp_path / "server.pem")),
+        )
         try:
             writer = RedisPermissionAdapter(server.client(), namespace=NAMESPACE)
             fill(writer)

@@ -10,7 +10,6 @@ import pytest
 import redis
 import servers
 import trustme
-from mirakuru.exceptions import ProcessExitedWithError
 from redis.sentinel import SentinelConnectionPool
 
 from repoze.what.adapters import SourceError, SourceUnavailable
@@ -122,19 +121,16 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture
-def address(executable, authority, request):
+def address(executable_with_tls, authority, request):
     """The address of a server whose certificate is for the host that a test names."""
     host = getattr(request, "param", servers.HOST)
     port = servers.free_port()
     certificate = str(authority / f"{host}.pem")
-    try:
-        server = servers.RedisServer(
-            *(executable, "--tls-port", str(port), "--tls-auth-clients", "no"),
-            *("--tls-cert-file", certificate, "--tls-key-file", certificate),
-            *("--tls-ca-cert-file", str(authority / "ca.pem")),
-        )
-    except ProcessExitedWithError:
-        pytest.skip("this server is built without TLS")
+    server = servers.RedisServer(
+        *(executable_with_tls, "--tls-port", str(port), "--tls-auth-clients", "no"),
+        *("--tls-cert-file", certificate, "--tls-key-file", certificate),
+        *("--tls-ca-cert-file", str(authority / "ca.pem")),
+    )
     yield f"{servers.HOST}:{port}"
     server.stop()
 
