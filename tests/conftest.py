@@ -19,9 +19,9 @@ def pytest_addoption(parser):
         help="run everything with everything, and the long tests to the length of their figures",
     )
     parser.addoption(
-        "--every-server",
+        "--older-servers",
         action="store_true",
-        help="run what could depend on the server on each that this machine has",
+        help="run only what could depend on the server, on each but the newest",
     )
     parser.addoption(
         "--hiccups",
@@ -58,8 +58,9 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_generate_tests(metafunc):
-    met = factors.servers_met(metafunc.config, metafunc.definition.path)
-    for fixture, given in (("real_server", met or [None]), ("any_server", [*met, factors.FAKE])):
+    met = factors.servers_met(metafunc.config, metafunc.definition.path.name)
+    real = [server for server in met if server != factors.FAKE]
+    for fixture, given in (("real_server", real or [None]), ("any_server", met or [None])):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, given, indirect=True, scope="session")
 
@@ -67,7 +68,7 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     if factors.is_full(config):
         return
-    chosen = set(factors.ordinary(items))
+    chosen = set(factors.ordinary(items, config))
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
 

@@ -2,15 +2,14 @@
 
 A test is written for all that it could be run with: each server, layout, operation, fault and so
 on are parameters of it, and `pytest --thorough` runs their full product. The ordinary run takes
-pairs: any two values of any two parameters of a test meet in it. It is with the newest server;
-with `--every-server`, what could depend on the server meets each, and any two values of the
-factors below meet in some test.
+pairs: any two values of any two parameters of a test meet in it. It is with the newest server.
+What could depend on the server meets the others in a run with `--older-servers`. In some test of
+the two, any two values of the factors below meet.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import operations
@@ -28,8 +27,8 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "action": tuple(Action),
     "point": tuple(Point),
 }
-# Where servers did differ. All else is about the client.
-ON_EVERY_SERVER = frozenset(
+# All else is about the client.
+WHERE_SERVERS_DIFFER = frozenset(
     (
         "test_adapters.py",
         "test_cluster.py",
@@ -47,10 +46,13 @@ ON_EVERY_SERVER = frozenset(
 Row = tuple[int, ...]
 
 
-def servers_met(config: pytest.Config, path: Path) -> tuple[str, ...]:
-    """Return which real servers the tests in *path* meet in this run, the newest first."""
-    could_differ = config.getoption("--every-server") and path.name in ON_EVERY_SERVER
-    return tuple(EXECUTABLES)[: None if could_differ or is_full(config) else 1]
+def servers_met(config: pytest.Config, file: str) -> tuple[str, ...]:
+    """Return which servers the tests in *file* meet in this run, the newest first."""
+    if is_full(config):
+        return FACTORS["server"]
+    if not config.getoption("--older-servers"):
+        return (*list(EXECUTABLES)[:1], FAKE)
+    return tuple(EXECUTABLES)[1:] if file in WHERE_SERVERS_DIFFER else ()
 
 
 def is_full(config: pytest.Config) -> bool:
@@ -58,10 +60,12 @@ def is_full(config: pytest.Config) -> bool:
     return config.getoption("--thorough") or any("[" in argument for argument in config.args)
 
 
-def ordinary(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
-    """Yield those of *items* that the ordinary run takes."""
+def ordinary(items: Iterable[pytest.Item], config: pytest.Config) -> Iterator[pytest.Item]:
+    """Yield those of *items* that a run takes which is not thorough."""
     products: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = {}
     for item in items:
+        if not _meets_servers(item, config):
+            continue
         if not hasattr(item, "callspec"):
             yield item
         else:
@@ -139,3 +143,11 @@ def _groups_of_columns(rows: list[Row]) -> list[set[int]]:
                 group |= other
         groups.append(group)
     return groups
+
+
+def _meets_servers(item: pytest.Item, config: pytest.Config) -> bool:
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    server = next((value for value in given if value in FACTORS["server"]), None)
+    if server is None:
+        return not config.getoption("--older-servers")
+    return server in servers_met(config, item.path.name)

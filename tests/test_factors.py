@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from factors import FACTORS, pairs, pairs_in
 
-# Collects the tests of a run, and prints each two values of factors that meet in one of them.
+# Collects all tests, and prints the values of factors that meet in some: in a plain run or that
+# with the older servers, or only in a thorough one.
 PROGRAM = """
 import sys
 import factors
@@ -17,19 +18,34 @@ import pytest
 from itertools import combinations
 from plugin.connection.test_faults import few
 
-NAMES = {path: name for name, path in factors.EXECUTABLES.items()}
+class Run:
+    args = ()
+
+    def __init__(self, *options):
+        self.options = options
+
+    def getoption(self, option):
+        return option in self.options
+
+def met(cases):
+    return {pair for case in cases for pair in combinations(sorted(
+        (factor, str(value)) for factor, value in case), 2) if pair[0][0] != pair[1][0]}
 
 class Collected:
     def pytest_collection_finish(self, session):
-        cases = [factors.factors_of(item) for item in session.items]
-        for path, *case, way in few(tuple(NAMES), ("plain", "indexed")):
-            cases.append(zip(factors.FACTORS, (NAMES[path], *case)))
-        for pair in {pair for case in cases for pair in combinations(sorted(
-                (factor, str(value)) for factor, value in case), 2)}:
-            if pair[0][0] != pair[1][0]:
-                print("met", *map("=".join, pair), sep="|")
+        everything = met(map(factors.factors_of, session.items))
+        names = {path: name for name, path in factors.EXECUTABLES.items()}
+        chosen = set()
+        for run in (Run(), Run("--older-servers")):
+            chosen |= met(map(factors.factors_of, factors.ordinary(session.items, run)))
+            executables = tuple(path for path, name in names.items()
+                                if name in factors.servers_met(run, "test_faults.py"))
+            chosen |= met(zip(factors.FACTORS, (names[path], *case))
+                          for path, *case, way in few(executables, ("plain", "indexed")))
+        for pair in everything:
+            print("met" if pair in chosen else "missed", *map("=".join, pair), sep="|")
 
-sys.exit(pytest.main(["--collect-only", "-qq", *sys.argv[1:], "tests"], plugins=[Collected()]))
+sys.exit(pytest.main(["--collect-only", "-qq", "--thorough", "tests"], plugins=[Collected()]))
 """
 
 
@@ -59,24 +75,10 @@ def test_nothing_to_choose():
     assert list(pairs([(0,)])) == [(0,)]
 
 
-def test_each_pair_of_factors_is_met(request):
-    """In the run that meets every server; with --thorough, all that could meet does."""
-    if not request.config.getoption("--every-server"):
-        pytest.skip("only with --every-server")
-    chosen, everything = map(pairs_met, ("--every-server", "--thorough"))
-    assert everything - chosen == set()
-    # That it has looked at all.
-    assert {
-        f"met|layout={layout}|operation={operation}"
-        for layout in FACTORS["layout"]
-        for operation in FACTORS["operation"]
-    } <= chosen
-
-
-def pairs_met(option: str) -> set[str]:
+def test_each_pair_of_factors_is_met():
     tests = Path(__file__).parent
     collected = subprocess.run(
-        [sys.executable, "-c", PROGRAM, option],
+        [sys.executable, "-c", PROGRAM],
         cwd=tests.parent,
         env={**os.environ, "PYTHONPATH": str(tests)},
         capture_output=True,
@@ -84,4 +86,12 @@ def pairs_met(option: str) -> set[str]:
         check=False,
     )
     assert collected.returncode == 0, collected.stdout + collected.stderr
-    return {line for line in collected.stdout.splitlines() if line.startswith("met|")}
+    outcomes = [line for line in collected.stdout.splitlines() if line.startswith(("met", "miss"))]
+    assert [line for line in outcomes if line.startswith("missed")] == []
+    # That it has looked at all.
+    wanted = {
+        f"met|layout={layout}|operation={operation}"
+        for layout in FACTORS["layout"]
+        for operation in FACTORS["operation"]
+    }
+    assert wanted <= set(outcomes)
