@@ -553,7 +553,7 @@ def test_refusals_of_other_threads(predicate_class, key, message):
     def refusals(missing):
         environ = {"repoze.what.credentials": {key: set(names) - {missing}}}
         texts = set()
-        for _ in range(100):
+        for _ in range(20):
             with pytest.raises(NotAuthorizedError) as refusal:
                 shared.check_authorization(environ)
             texts.add(str(refusal.value))

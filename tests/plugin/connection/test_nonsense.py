@@ -1,6 +1,7 @@
 """A server that answers nonsense: an error that says so, and never a grant."""
 
 from functools import cache
+from inspect import signature
 
 import pytest
 import redis
@@ -9,6 +10,7 @@ from fake_server import HANDSHAKE, HOST, FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operations import LOOKUPS, REVIEWS, WRITES
+from redis.connection import DefaultParser
 from redis.utils import HIREDIS_AVAILABLE
 from virtual_time import VirtualTime, VirtualTimeConnection
 
@@ -98,6 +100,18 @@ def adapter_at(server, options, **settings):
     return RedisPermissionAdapter(client, **options)
 
 
+def adapter_in_virtual_time(server):
+    time = VirtualTime(lambda _: False)
+    pool = redis.ConnectionPool(
+        connection_class=VirtualTimeConnection,
+        virtual_time=time,
+        host=HOST,
+        port=server.port,
+        socket_timeout=60,
+    )
+    return time, RedisPermissionAdapter(redis.Redis(connection_pool=pool))
+
+
 def check_refusal(name, adapter, kind=SourceError):
     with pytest.raises(kind) as raised:
         OPERATIONS[name](adapter)
@@ -173,15 +187,7 @@ def test_reply_that_is_cut_short(server, adapter, reply):
 
 @pytest.mark.parametrize("reply", [b"*2\r\n$4\r\nedit\r\n", b"*1\r\n$9\r\nedit\r\n"])
 def test_reply_that_announces_more_than_comes(server, reply):
-    time = VirtualTime(lambda _: False)
-    pool = redis.ConnectionPool(
-        connection_class=VirtualTimeConnection,
-        virtual_time=time,
-        host=HOST,
-        port=server.port,
-        socket_timeout=60,
-    )
-    adapter = RedisPermissionAdapter(redis.Redis(connection_pool=pool))
+    time, adapter = adapter_in_virtual_time(server)
     server.answer = lambda _: reply
     for number, name in enumerate(("find_sections", "exclude_items"), start=1):
         time.is_late = lambda _, number=number: server.answered == number
@@ -192,9 +198,11 @@ def test_reply_that_announces_more_than_comes(server, reply):
 @pytest.mark.parametrize("reply", [b"$-9\r\n", b"$-1\r\n"])
 def test_reply_of_a_negative_length(server, reply):
     """Some of redis-py's parsers wait for more, others refuse it at once."""
+    time, adapter = adapter_in_virtual_time(server)
     server.answer = lambda _: reply
-    adapter = adapter_at(server, {}, socket_timeout=1)
     for name in ("find_sections", "exclude_items"):
+        answered = server.answered
+        time.is_late = lambda _, answered=answered: server.answered > answered
         check_refusal(name, adapter)
 
 
@@ -206,11 +214,15 @@ def test_reply_too_many(server, adapter):
 
 
 def test_message_that_nobody_asked_for(server, options):
-    """RESP3 allows them before a reply."""
+    """RESP3 allows them before a reply. Up to redis-py 5, hiredis is not told to expect them."""
     server.answer = lambda _: b">2\r\n+message\r\n*1\r\n$6\r\nsecret\r\n" + NAMES
     adapter = adapter_at(server, options, protocol=3)
+    expects_them = "push_request" in signature(DefaultParser.read_response).parameters
     for _ in range(3):
-        assert adapter.find_sections("staff") == {"edit", "read"}
+        if HIREDIS_AVAILABLE and not expects_them:
+            check_refusal("find_sections", adapter)
+        else:
+            assert adapter.find_sections("staff") == {"edit", "read"}
 
 
 @pytest.mark.parametrize("command", HANDSHAKE)

@@ -269,12 +269,20 @@ def test_closed_idle_connection_is_replaced(server, source, options, name, close
         assert source.get_all_sections() == AFTER[name]
 
 
-def test_connection_that_the_server_finds_idle_is_replaced(server, source, options):
-    fill(server.client(), **options)
+def test_connection_that_the_server_finds_idle_is_replaced(server):
+    """On both layouts: no server does so before a second has passed."""
+    layouts = {"plain": {"db": 2}, "indexed": {"db": 3, "namespace": "tests"}}
+    sources = {
+        layout: RedisPermissionAdapter(server.client(), **options)
+        for layout, options in layouts.items()
+    }
     adapters = {
-        name: RedisPermissionAdapter(server.client(client_name="idle"), **options)
+        (layout, name): RedisPermissionAdapter(server.client(client_name="idle"), **options)
+        for layout, options in layouts.items()
         for name in LOOKUPS | WRITES
     }
+    for source in sources.values():
+        restore(source)
     for adapter in adapters.values():
         adapter.find_sections("staff")
     client = server.client()
@@ -285,14 +293,13 @@ def test_connection_that_the_server_finds_idle_is_replaced(server, source, optio
         )
     finally:
         client.config_set("timeout", 0)
-    for name, adapter in adapters.items():
+    for (layout, name), adapter in adapters.items():
         if name in LOOKUPS:
             assert LOOKUPS[name](adapter) == ANSWERS[name]
         else:
             WRITES[name](adapter)
-            assert source.get_all_sections() == AFTER[name]
-            client.flushall()
-            restore(source)
+            assert sources[layout].get_all_sections() == AFTER[name]
+            restore(sources[layout])
 
 
 @pytest.mark.parametrize("name", LOOKUPS | WRITES)

@@ -83,7 +83,7 @@ class TestLookups:
         check_tracking_connections(server, 1)
 
     def test_making_the_connection(self, server, adapter, raw, thorough):
-        for number in points(lambda: lookup(adapter), 1 if thorough else 19):
+        for number in points(lambda: lookup(adapter), 1 if thorough else 41):
             wait_until_hit(adapter, "staff")
             expected = (grant if number % 2 == 0 else revoke)(raw)
             assert lookup(adapter) == expected
