@@ -89,4 +89,4 @@ def test_copy_into_a_database_of_the_other_layout(refused, staff, url, kind, num
 
 
 def test_wrong_target(refused, staff):
-    assert "has to begin with redis://" in refused("copy", "localhost")
+    assert "TO_URL has to begin with redis://" in refused("copy", "localhost")

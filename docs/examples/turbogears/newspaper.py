@@ -73,6 +73,9 @@ def make_site(groups, permissions, **settings):
             "sa_auth.enabled": True,
             "sa_auth.authmetadata": AuthMetadata(groups, permissions),
             "sa_auth.cookie_secret": "a long random text from your settings",
+            # A cookie that somebody has copied is good until then, also when its user has logged out.
+            "sa_auth.authtkt.timeout": 8 * 60 * 60,
+            "sa_auth.authtkt.reissue_time": 60 * 60,
             "sa_auth.post_login_url": "/",
             "sa_auth.post_logout_url": "/",
             # A user who is no longer there is a visitor.

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -133,6 +134,7 @@ def check_that_it_says_so(adapter, caplog, reason, expected):
     assert message.startswith(f"The near cache of {adapter._database} is of no use, so look")
     assert info(adapter).distrusted in message
     assert reason in message
+    assert re.search(r"[^.?][.?] A near cache needs", message)
     assert info(adapter)[:2] == (0, 10)
     assert not info(adapter).is_tracking
     assert LOGIN["password"] not in message

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from configparser import InterpolationError
+from configparser import InterpolationError, ParsingError
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -115,6 +115,13 @@ def _read_who_config(file: str | None, here: str) -> Any:
             raise ValueError(
                 f"{file}: in [{error.section}], a % in {error.option} is written %%, "
                 "or begins the name of another option, as in %(here)s."
+            ) from None
+        except ParsingError as error:
+            # Its text quotes the line, which may be one that sets a password.
+            line = getattr(error, "lineno", None) or error.errors[0][0]
+            raise ValueError(
+                f"{file}: line {line} is neither a section, as in [identifiers], "
+                "nor an option of one, as in plugins = cookie."
             ) from None
         except Exception as error:
             reason = " ".join(str(error).split())

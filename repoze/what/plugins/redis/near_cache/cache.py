@@ -289,7 +289,7 @@ class NearCache:
                 "A near cache needs a Redis of 6.0 or newer without a proxy in between, which "
                 "permits +client|tracking, +subscribe, +ping and &__redis__:invalidate.",
                 self._database,
-                reason,
+                reason if reason.endswith((".", "?")) else f"{reason}.",
             )
 
     def forget(self, items: Iterable[bytes] | None) -> None:
