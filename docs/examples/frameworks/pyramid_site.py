@@ -16,7 +16,7 @@ class SecurityPolicy:
     def __init__(self, groups, permissions, secret):
         self.groups = groups
         self.permissions = permissions
-        # A cookie that somebody has copied is good until then, also when its user has logged out.
+        # A copy that somebody has of a cookie is good until then, logged out or not.
         self.cookie = AuthTktCookieHelper(secret, http_only=True, timeout=8 * 60 * 60)
         self.identities = RequestLocalCache(self.look_up)
 

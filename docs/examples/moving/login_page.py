@@ -103,7 +103,7 @@ def newspaper(request):
 
 
 def make_site(groups, permissions, secret, **cookie_settings):
-    # A cookie that somebody has copied is good until then, also when its user has logged out.
+    # A copy that somebody has of a cookie is good until then, logged out or not.
     seconds = {"timeout": 8 * 60 * 60, "reissue_time": 60 * 60} | cookie_settings
     cookie = AuthTktCookiePlugin(secret, digest_algo="sha512", samesite="Lax", **seconds)
     return setup_auth(

@@ -73,7 +73,7 @@ def make_site(groups, permissions, **settings):
             "sa_auth.enabled": True,
             "sa_auth.authmetadata": AuthMetadata(groups, permissions),
             "sa_auth.cookie_secret": "a long random text from your settings",
-            # A cookie that somebody has copied is good until then, also when its user has logged out.
+            # A copy that somebody has of a cookie is good until then, logged out or not.
             "sa_auth.authtkt.timeout": 8 * 60 * 60,
             "sa_auth.authtkt.reissue_time": 60 * 60,
             "sa_auth.post_login_url": "/",

@@ -28,7 +28,8 @@ def copy(sources: Sources, /, to_url: str, *, as_json: bool, **options: Any) -> 
     stays, and a copy that was stopped can be run again. Without TO_URL it is what
     REPOZE_WHAT_REDIS_TO_URL in the environment says: a password belongs there.
     """
-    targets = Sources(to_url, url_name="TO_URL", **options)
+    targets = Sources(to_url, **options)
+    targets.url_name = "TO_URL"
     _refuse_to_mix(sources, targets)
     sources.expect_something()
     refuse(

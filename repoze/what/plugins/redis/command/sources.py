@@ -58,8 +58,10 @@ class Sources:
     Nothing is looked at before an adapter is asked for: help needs no server.
 
     :param url: as ``from_url`` takes it; `None` is what the environment says.
-    :param url_name: what the command line calls it.
     """
+
+    url_name = "--url"
+    """What the command line calls the URL."""
 
     def __init__(
         self,
@@ -68,10 +70,8 @@ class Sources:
         db: int | None = None,
         groups_db: int | None = None,
         permissions_db: int | None = None,
-        url_name: str = "--url",
     ) -> None:
         self._url = url
-        self._url_name = url_name
         self._settings = {
             "--namespace": namespace,
             "--db": db,
@@ -95,7 +95,7 @@ class Sources:
         try:
             return adapters_from_settings(settings, "--")
         except (TypeError, ValueError) as error:
-            message = str(error).replace("--url", self._url_name)
+            message = str(error).replace("--url", self.url_name)
             for kind in KINDS:
                 message = message.replace(f"--{kind}.db", f"--{kind}-db")
             raise Failure(message) from None
