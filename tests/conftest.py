@@ -131,7 +131,7 @@ def executable_with_tls() -> str:
 def server(executable) -> servers.RedisServer:
     """A real server that is empty."""
     shared = servers.running(executable)
-    shared.client().flushall()
+    servers.empty(shared.client())
     return shared
 
 
@@ -141,7 +141,7 @@ def client(any_server) -> redis.Redis:
     if any_server == factors.FAKE:
         return fakeredis.FakeRedis()
     found = servers.running(factors.EXECUTABLES[any_server]).client()
-    found.flushall()
+    servers.empty(found)
     return found
 
 

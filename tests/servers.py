@@ -256,6 +256,12 @@ def running(executable: str) -> RedisServer:
     return _shared[executable][0]
 
 
+def empty(client: redis.Redis) -> None:
+    """Remove all data, and the scripts that earlier tests have left: a test may come first."""
+    client.flushall()
+    client.script_flush()
+
+
 def take_back() -> list[str]:
     """Return what a test has changed, but for data, in the servers that it shares with others.
 

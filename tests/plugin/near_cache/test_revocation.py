@@ -275,7 +275,7 @@ class TestFailover:
 
         def happen(load, readers):
             primary = agreed_primary(deployment)
-            STRIKES[lost].lose(deployment, primary)
+            deployment.lose(lost, primary)
             deployment.wait_until_switched(primary)
             STRIKES[lost].recover(primary)
             if thorough:
@@ -296,7 +296,7 @@ class TestFailover:
                     servers.wait_until(partial(is_to_be_revoked, writer, user))
                 readers.wait_until_hitting()
                 primary = agreed_primary(deployment)
-                STRIKES[heard_of].lose(deployment, primary)
+                deployment.lose(heard_of, primary)
                 successor = first_named(deployment, primary)
                 writer.adapter = writer_at(successor).adapter
                 versions = [writer.change(user) for user in range(USERS)]
