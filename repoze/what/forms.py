@@ -118,6 +118,9 @@ def _length(environ: dict[str, Any]) -> int | None:
         raise UnclearFormError("The server does not say where the form ends")
     if not declared:
         return None if terminated else 0
+    # Where it has been read, WebOb says how long it was.
+    if environ.get("HTTP_TRANSFER_ENCODING") and not Request(environ).is_body_seekable:
+        raise UnclearFormError("The form says in two ways where it ends")
     if not _LENGTH.fullmatch(declared):
         raise UnclearFormError("The form's length is no number")
     return int(declared)
@@ -135,6 +138,9 @@ def _parameters(text: str) -> dict[str, str]:
     while found := _PARAMETER.match(text, end):
         end = found.end()
         name = found[1].lower()
+        # To some, boundary*=utf-8''x and boundary*0=x are other ways to say boundary=x (RFC 2231).
+        if "*" in name and name != "filename*":
+            raise UnclearFormError("A header of the form says something in an unusual way")
         if name in parameters:
             raise UnclearFormError("A header of the form says something twice")
         parameters[name] = found[2] if found[3] is None else found[3]
@@ -162,7 +168,9 @@ def _read_multipart(request: Request, size: int, boundary: str) -> list[tuple[st
     # WebOb has objects for files, and keeps them for the application. Where none was chosen, it has
     # the bytes of nothing.
     items: list[tuple[str, Any]] = list(request.POST.items())
-    read = [(name, "" if value == b"" else value) for name, value in items]
+    read = [
+        (name, "" if isinstance(value, bytes) and not value else value) for name, value in items
+    ]
     if fields != [(name, value if isinstance(value, str) else None) for name, value in read]:
         raise UnclearFormError("The form cannot be read for certain")
     return read

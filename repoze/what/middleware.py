@@ -1,5 +1,6 @@
 """The middleware: repoze.who's, with a metadata provider that adds groups and permissions."""
 
+import logging
 import os
 import sys
 import warnings
@@ -15,6 +16,7 @@ from zope.interface import implementer
 
 from repoze.what.adapters import SourceError, as_set, check_adapter
 
+from .predicates import on_one_line
 from .remote_user import RemoteUser
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
@@ -88,9 +90,9 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
     _check_application(app)
     skip = _is_true(skip_authentication)
     if on_unavailable not in tuple(CONSEQUENCES):
-        raise ValueError(f"on_unavailable is none of {[*CONSEQUENCES]}: {on_unavailable!r}")
+        raise ValueError(f"on_unavailable is none of {', '.join(CONSEQUENCES)}")
     for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
-        who_args[kind] = list(who_args.get(kind) or ())
+        who_args[kind] = _plugins(kind, who_args.get(kind) or ())
     trusted = _trusted_user(remote_user, trusted_proxies, who_args)
     metadata = _WatchedMetadata(
         group_adapters, permission_adapters, Outage(CONSEQUENCES[on_unavailable])
@@ -109,6 +111,8 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
     else:
         _warn_of_idle_authenticators(who_args["identifiers"], who_args["authenticators"])
         middleware = PluggableAuthenticationMiddleware(app, **who_args)
+    if middleware.logger is not None:
+        middleware.logger.addFilter(_on_one_line)
     if on_unavailable != "raise":
         # A factory's attributes are its arguments.
         middleware.api_factory = UnavailabilityAPIFactory(
@@ -117,12 +121,28 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
     return middleware
 
 
+def _plugins(kind: str, given: Iterable[Any]) -> list[tuple[str, Any]]:
+    plugins = list(given)
+    for each in plugins:
+        match each:
+            case (str(), _):
+                continue
+        raise TypeError(f"{kind} are pairs of a name and a plugin, not {type(each).__name__}")
+    return plugins
+
+
+def _on_one_line(record: logging.LogRecord) -> bool:
+    # repoze.who logs the path as it is.
+    record.msg, record.args = on_one_line(record.getMessage()), ()
+    return True
+
+
 def _is_true(skip_authentication: bool | str | None) -> bool:
     if skip_authentication is None:
         return False
     skip = ConfigParser.BOOLEAN_STATES.get(str(skip_authentication).strip().lower())
     if skip is None:
-        raise ValueError(f"skip_authentication is neither true nor false: {skip_authentication!r}")
+        raise ValueError("skip_authentication is neither true nor false")
     return skip
 
 

@@ -123,7 +123,7 @@ class Predicate:
             self._evaluate_request(environ)
         except PredicateError as error:
             if logger is not None:
-                logger.info(f"Authorization denied: {_on_one_line(str(error))}")
+                logger.info(f"Authorization denied: {on_one_line(str(error))}")
             raise
         if logger is not None:
             logger.info("Authorization granted")
@@ -409,8 +409,8 @@ def _filled(message: str, values: Mapping[str, object]) -> str:
     return _PLACEHOLDER.sub(fill, message)
 
 
-def _on_one_line(text: str) -> str:
-    # A line break in what a user wrote would forge a line of the log.
+def on_one_line(text: str) -> str:
+    """Return *text* for a log, where a line break in what a user wrote would forge a line."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )

@@ -6,6 +6,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 _VARIABLE = "REMOTE_USER"
+# What Apache makes of a variable that is not set, in RequestHeader set X-Forwarded-User %{...}e.
+_NOBODY = "(null)"
 _HEADER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 _SOCKET = "unix"
 # What servers say of one that came by a socket in the file system; waitress says the last.
@@ -27,8 +29,8 @@ class RemoteUser:
         self._is_header = remote_user != _VARIABLE
         if self._is_header and not _HEADER.fullmatch(remote_user):
             raise ValueError(
-                f"remote_user is neither REMOTE_USER nor the name of a header, such as "
-                f"X-Forwarded-User: {remote_user!r}"
+                "remote_user is neither REMOTE_USER nor the name of a header, such as "
+                "X-Forwarded-User"
             )
         if self._is_header and not proxies:
             raise ValueError(
@@ -56,6 +58,8 @@ class RemoteUser:
             user_id: str = said.encode("latin-1").decode()
         except UnicodeError:
             return None
+        if user_id == _NOBODY or not user_id.strip() or not user_id.isprintable():
+            return None
         return user_id
 
     def _is_trusted(self, address: str) -> bool:
@@ -72,6 +76,10 @@ class RemoteUser:
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"trusted_proxies are addresses or networks, or unix: {error}") from None
+        # To it, a number is an address as well.
+        return ip_network(str(text))
+    except ValueError:
+        raise ValueError(
+            "trusted_proxies are addresses, networks that begin with their first address, or unix, "
+            "as in 127.0.0.1 10.0.0.0/8"
+        ) from None

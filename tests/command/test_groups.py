@@ -277,6 +277,29 @@ def test_what_is_kept_is_told(run, done, *, staff, groups, permissions, monkeypa
     assert done("check") == ""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("groups", "delete", "editors", "--yes"),
+        ("groups", "rename", "editors", "writing"),
+        ("groups", "rename", "writers", "editors"),
+        ("groups", "rename", "editors", "redaction", "--leave-permissions"),
+        ("groups", "create", "redaction"),
+    ],
+)
+def test_what_is_kept_comes_to_nobody_else(run, done, *, staff, permissions, monkeypatch, command):
+    with monkeypatch.context() as patch:
+        step = (RedisPermissionAdapter, "rename_item", 1)
+        interrupt(patch, step, SourceUnavailable(GONE), is_done=True)
+        run("groups", "rename", "editors", "redaction")
+    result = run(*command)
+    assert result.exit_code == 2
+    assert KEPT in result.stderr or "already" in result.stderr
+    assert permissions.find_sections(WAITING) == {"publish", "write"}
+    done("groups", "rename", "editors", "redaction")
+    assert permissions.find_sections("redaction") == {"publish", "write"}
+
+
 def test_group_whose_name_is_like_what_is_kept(done, staff, groups, permissions):
     groups.create_section(WAITING)
     permissions.include_items("sell", [WAITING])

@@ -3,6 +3,7 @@
 import copy
 import io
 import os
+import subprocess
 import sys
 from itertools import product
 from pathlib import Path
@@ -400,6 +401,43 @@ def test_body_that_ends_by_itself():
                 assert ours(environ) == ({}, {"role": ["admin"]})
             assert application(environ) == ({}, {"role": ["admin"]})
     assert ours(environ_of(URLENCODED, b"", **chunked)) == ({}, {})
+
+
+def test_body_that_ends_in_two_ways():
+    """Werkzeug's own server has both in a request, and reads on where the length is 0."""
+    environ = environ_of(
+        URLENCODED,
+        b"role=admin",
+        CONTENT_LENGTH="0",
+        HTTP_TRANSFER_ENCODING="chunked",
+        **{"wsgi.input_terminated": True},
+    )
+    assert not Reads().is_met(environ)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["boundary*=utf-8''X", "boundary*0=X", "charset*=utf-8''utf-7", "charset*=utf-7", "name*=x"],
+)
+def test_parameter_in_another_way_of_writing(parameter):
+    assert not Reads().is_met(environ_of(f"multipart/form-data; boundary=b; {parameter}", FORM))
+    assert not Reads().is_met(environ_of(f"{URLENCODED}; {parameter}", b"role=admin"))
+
+
+def test_text_is_not_compared_with_bytes():
+    program = f"""
+import io
+from repoze.what.predicates import Predicate
+body = {FORM!r}
+environ = {{
+    "REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)),
+    "CONTENT_TYPE": {MULTIPART!r}, "QUERY_STRING": "", "SERVER_NAME": "h", "SERVER_PORT": "80",
+    "wsgi.url_scheme": "http", "SCRIPT_NAME": "", "PATH_INFO": "/",
+}}
+print(Predicate().parse_variables(environ)["post"]["role"])
+"""
+    asked = [sys.executable, "-bb", "-c", program]
+    assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout == "admin\n"
 
 
 # Forms of several parts, not quite right

@@ -273,6 +273,37 @@ NO_ADAPTERS = [
 ]
 
 
+class AwaitedGroups:
+    async def find_sections(self, hint):
+        return set()
+
+
+class AwaitedPermissions:
+    def find_sections(self, hint):
+        return set()
+
+    async def find_sections_many(self, hints):
+        return set()
+
+
+class NothingOfMany(AwaitedPermissions):
+    find_sections_many = None
+
+
+NO_ADAPTERS += [
+    ({"one": AwaitedGroups()}, None, "AwaitedGroups.find_sections is no method, or a coroutine"),
+    (None, {"one": AwaitedPermissions()}, "AwaitedPermissions.find_sections_many is no method"),
+    (None, {"one": NothingOfMany()}, "NothingOfMany.find_sections_many is no method"),
+]
+
+
+@pytest.mark.parametrize("kind", ["identifiers", "authenticators", "challengers", "mdproviders"])
+@pytest.mark.parametrize("plugins", [[object()], [(1, object())], ["ab"], [("a", 1, 2)]])
+def test_plugins_without_names(kind, plugins):
+    with pytest.raises(TypeError, match=f"{kind} are pairs of a name and a plugin, not "):
+        setup_auth(site, **{kind: plugins})
+
+
 @pytest.mark.parametrize(("groups", "permissions", "message"), NO_ADAPTERS)
 def test_adapters_that_are_none(groups, permissions, message):
     for make in (partial(setup_auth, site), AuthorizationMetadata):
@@ -487,6 +518,14 @@ def test_auth_log_leaves_another_log_alone(monkeypatch, capsys):
     log_in(app, "rms")
     app.get("/commit")
     assert (capsys.readouterr().out, stream.getvalue()) == ("", "")
+
+
+def test_path_forges_no_line_of_the_log():
+    stream = io.StringIO()
+    app = make_site(log_stream=stream)
+    app.get("/x%0AAuthorization granted", status="*")
+    assert "x\\nAuthorization granted" in stream.getvalue()
+    assert not any(line.startswith("Auth") for line in stream.getvalue().splitlines())
 
 
 # The metadata provider by itself

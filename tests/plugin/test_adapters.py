@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from array import array
 
 import fakeredis
 import pytest
@@ -149,7 +150,11 @@ class TestItems:
         groups.set_section_items("admins", [])
         assert groups.get_section_items("admins") == set()
 
-    @pytest.mark.parametrize("items", ["rms", b"rms", None, 5])
+    @pytest.mark.parametrize(
+        "items",
+        ["rms", b"rms", None, 5, bytearray(b"rms"), memoryview(b"rms"), array("B", b"rms")],
+        ids=lambda items: type(items).__name__,
+    )
     @pytest.mark.parametrize("operation", ["include_items", "exclude_items", "set_section_items"])
     def test_one_name_is_not_several(self, groups, operation, items):
         with pytest.raises(SourceError, match="Several names are wanted"):

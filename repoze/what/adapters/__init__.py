@@ -7,6 +7,7 @@ groups that have them.
 
 from collections import UserString
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 __all__ = [
@@ -19,8 +20,6 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
 ]
-
-_ONE_NAME = (str, UserString, bytes, bytearray, memoryview)
 
 
 class AdapterError(Exception):
@@ -268,9 +267,20 @@ def as_set(names: Iterable[Any]) -> set[Any]:
 
     A set of its letters would be taken for sections, or items.
     """
-    if isinstance(names, _ONE_NAME):
+    if is_one_name(names):
         raise SourceError(f"Several items are wanted, not the one string {names!r}")
     return set(names)
+
+
+def is_one_name(names: object) -> bool:
+    """Return whether *names* is text or bytes of any kind, and not several names."""
+    if isinstance(names, (str, UserString)):
+        return True
+    try:
+        memoryview(names)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
 
 
 def check_adapter(adapter: object, kind: str, place: str) -> None:
@@ -285,6 +295,10 @@ def check_adapter(adapter: object, kind: str, place: str) -> None:
     name = type(adapter).__name__
     if not callable(getattr(adapter, "find_sections", None)):
         raise TypeError(f"{place} is no adapter: {name} has no find_sections")
+    for method in ("find_sections", "find_sections_many"):
+        found = getattr(adapter, method, adapter.find_sections)  # type: ignore[attr-defined]
+        if not callable(found) or iscoroutinefunction(found):
+            raise TypeError(f"{place} is no adapter: {name}.{method} is no method, or a coroutine")
     other = {"groups": "permissions", "permissions": "groups"}[kind]
     if getattr(adapter, "source_kind", None) == other:
         raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")

@@ -156,6 +156,13 @@ class TestIndex:
         assert groups.repair() == [Finding("not indexed", "admins", "ada")]
         assert groups.check() == []
 
+    def test_scratch_that_is_something_else(self, groups, raw):
+        """Nothing is ever there; where something is, each write fails, revocations too."""
+        raw.set(KEY + "done:", "x")
+        with pytest.raises(SourceError, match=r"WRONGTYPE.*check\(\) finds it"):
+            groups.create_section("new")
+        assert Finding("not a set", KEY + "done:", "") in groups.check()
+
     def test_latest_writes_that_are_something_else(self, groups, raw):
         raw.delete(KEY + "done")
         raw.sadd(KEY + "done", "x")

@@ -103,6 +103,15 @@ class TestLookups:
             assert ("edit" in lookup(adapter)) == granted
             wait_until_hit(adapter, "staff")
 
+    def test_swallowed_by_nothing_as_the_connection_is_made(self, adapter, monkeypatch):
+        class JobTimeout(ValueError):  # noqa: N818 - as those of job queues are named
+            pass
+
+        adapter.close()
+        monkeypatch.setattr(tracking, "_value_of", raising(JobTimeout))
+        with pytest.raises(JobTimeout):
+            lookup(adapter)
+
     def test_swallowed_by_nothing(self, adapter):
         """Of a class that a server's nonsense is of, as far as inheritance goes."""
 
@@ -132,7 +141,7 @@ def grant(raw):
 
 
 def raising(error):
-    def stand_in(_):
+    def stand_in(*_):
         raise error
 
     return stand_in

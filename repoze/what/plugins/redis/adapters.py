@@ -9,7 +9,12 @@ from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 import redis
 
-from repoze.what.adapters import BaseSourceAdapter, NonExistingSectionError, SourceError
+from repoze.what.adapters import (
+    BaseSourceAdapter,
+    NonExistingSectionError,
+    SourceError,
+    is_one_name,
+)
 
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
@@ -490,7 +495,7 @@ def _saving(database: Database, save: Save | None, save_every: int) -> Saving | 
 
 
 def _several(names: Iterable[Any]) -> Iterable[Any]:
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+    if is_one_name(names) or not isinstance(names, Iterable):
         raise SourceError(f"Several names are wanted, not {described(names)}.")
     return names
 

@@ -11,7 +11,13 @@ from repoze.what.plugins.redis.names import described
 from .asking import ask, yes_option
 from .completion import Completion, complete_groups, complete_members, complete_users
 from .failures import Failure
-from .leftovers import kept_for, name_while_renamed, refuse_leftovers, refuse_new_leftovers
+from .leftovers import (
+    kept_for,
+    name_while_renamed,
+    refuse_interrupted,
+    refuse_leftovers,
+    refuse_new_leftovers,
+)
 from .output import count, echo_json, echo_lines, echo_section, json_option, printable, some
 from .sources import Command, Sources, pass_sources
 
@@ -69,6 +75,7 @@ def create(sources: Sources, group: str, *, inherit: bool) -> None:
 
     It is refused where an earlier group has left permissions under this name.
     """
+    refuse_interrupted(sources, group)
     if not inherit:
         refuse_leftovers(sources, group, "say --inherit")
     sources.groups.create_section(group)
@@ -99,6 +106,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
             if name in there:
                 raise Failure(f"There is a group {described(name)} already.{left}")
         refuse_leftovers(sources, new_name, "choose another name")
+    refuse_interrupted(sources, group, new_name, besides=None if leave_permissions else waiting)
     if leave_permissions:
         sources.groups.edit_section(group, new_name)
         _echo_left(group, sources.permissions.find_sections(group))
@@ -130,6 +138,7 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
     Otherwise a group that is made under this name later would have them.
     """
     members = sources.groups.get_section_items(group)
+    refuse_interrupted(sources, group)
     permissions = sources.permissions.find_sections(group)
     what = f"The group {described(group)} goes, with {count(len(members), 'member')}"
     click.echo(f"{what}: {some(members)}" if members else f"{what}.", err=True)

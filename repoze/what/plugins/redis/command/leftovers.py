@@ -54,6 +54,22 @@ def find_kept(sources: Sources) -> list[KeptWhileRenamed]:
     )
 
 
+def refuse_interrupted(sources: Sources, *groups: str, besides: str | None = None) -> None:
+    """Return where no renaming of one of *groups*, or to one, was interrupted.
+
+    :param besides: what `name_while_renamed` returned of one that is to be gone on with.
+    :raises Failure: where one was: what it has set aside would come to whoever is called so next.
+    """
+    kept: dict[str, list[str]] = {}
+    for found in find_kept(sources):
+        kept.setdefault(found.item, []).append(found.section)
+    kept.pop(besides or "", None)
+    for name, permissions in kept.items():
+        for group in groups:
+            if name.startswith(f"{group!r} -> ") or name.endswith(f" -> {group!r} (being renamed)"):
+                raise Failure(kept_for(name, permissions))
+
+
 def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:
     """Return where a group may come to be called *group*.
 

@@ -91,11 +91,11 @@ class Tracking:
     def _begin(self, prefix: bytes) -> None:
         # Unlike CLIENT ID, it needs no permission.
         hello = self._ask("HELLO", 2)
-        try:
-            server = dict(zip(hello[::2], hello[1::2], strict=True))
-            mode, number = server[b"mode"], server[b"id"]
-        except (KeyError, TypeError, ValueError):
-            raise CannotTrackError(f"it answers HELLO with {described(hello)}") from None
+        # Nothing is tried and caught: a time limit of the application's own may be of any class.
+        fields = hello if isinstance(hello, list) else []
+        mode, number = (_value_of(name, fields) for name in (b"mode", b"id"))
+        if mode is None or number is None:
+            raise CannotTrackError(f"it answers HELLO with {described(hello)}")
         if mode == b"cluster":
             raise CannotTrackError(
                 "it is a node of a Redis Cluster, and does not say when it has lost the slot"
@@ -207,3 +207,8 @@ def _has_data(connected: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _value_of(name: bytes, fields: list[Any]) -> Any:
+    """Return what follows *name* in a reply of names and values by turns, if it is there."""
+    return next((value for each, value in zip(fields[::2], fields[1::2]) if each == name), None)  # noqa: B905 - a name may lack its value

@@ -79,7 +79,9 @@ end
 local function review(key)
   local rest = string.sub(key, #prefix + 1)
   local kind, name = string.match(rest, '^(%a+):(.*)$')
+  -- The last is never there: scripts ask for it, and would fail if it were of another type.
   local is_own = key == KEYS[1] or rest == 'done' or kind == 'section' or kind == 'item'
+    or rest == 'done:'
   local found_type = type_of(key)
   if not is_own or found_type == 'none' then
     return
