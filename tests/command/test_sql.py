@@ -293,6 +293,8 @@ def test_another_quickstart(refused, database, url):
         (f"no-such-dialect://rosa:{PASSWORD}@localhost/x", "That is no URL of a database."),
         (f"postgresql://rosa:{PASSWORD}@localhost:port/x", "That is no URL of a database."),
         (f"sqlite://?timeout={PASSWORD}", "That is no URL of a database."),
+        (f"oracle://rosa:one@{PASSWORD}/w?o@localhost/x", "The URL of the database has an @ too"),
+        ("sqlite:///file:no-such?uri=false", "file:no-such: No such file or directory"),
         (f"oracle://rosa:one@{PASSWORD}@localhost/x", "The URL of the database has an @ too many"),
         (
             f"oracle://rosa:one@{PASSWORD}/x@localhost/x",

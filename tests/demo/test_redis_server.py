@@ -260,6 +260,7 @@ def test_the_users_server_is_named_without_its_password(url, place, command_line
         "s3cret",
         "http://:s3cret@localhost",
         "redis://:s3cret/@localhost",
+        "redis://me:4711#s3cret@localhost",
         "redis://me:s3cret@localhost:port",
         "redis://:s3cret@[::1",
         "redis://localhost?s3cret=1",

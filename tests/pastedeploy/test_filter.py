@@ -319,6 +319,13 @@ LISTED = "There are config_file, log_file, log_level, remote_user_key, skip_auth
         ((WHO, NOWHERE, "log_level = loud"), (), "log_level is one of debug, info, warning, error"),
         ((WHO, NOWHERE, "skip_authentication = maybe"), (), "skip_authentication is neither true"),
         ((WHO, NOWHERE, "on_unavailable = panic"), (), "on_unavailable is none of"),
+        *(
+            ((WHO, NOWHERE, f"{option} = x", "  redis.password = s3cret"), (), f"{option} has sev")
+            for option in ("on_unavailable", "log_level", "log_file", "remote_user", "redis.db")
+        ),
+        ((WHO, "redis.url = redis://h", "  redis.password = s3"), (), "redis.url has several li"),
+        ((WHO, NOWHERE, "redis.password s3cret=="), (), "There is no setting of a name with a bla"),
+        ((WHO, NOWHERE, "secret s3cret=="), (), "The filter has no option of a name with a blank"),
         ((NOWHERE, "remote_user = X-User"), (), "trusted_proxies is missing: anybody can send X-U"),
         ((WHO, NOWHERE, "remote_user = REMOTE_USER"), (), "leave out the identifiers"),
     ],
@@ -341,10 +348,15 @@ def test_wrong_options(load, lines, default, message):
         ),
         ("realm = The magazine", "secret s3cret", r"line 3 is neither a section, as in \["),
         ("[plugin:basic]", "secret = s3cret", r"line 1 is neither a section, as in \["),
+        ("realm = The magazine", "secret s3cret==", "a plugin cannot be made of the options in"),
         ("[plugin:basic]", "secret = [s3cret", r"line 1 is neither a section, as in \["),
         ("magazine:check_password", "nothing:there", "ModuleNotFoundError: No module named 'noth"),
         ("plugins = basic", "", "KeyError: 'plugins'"),
-        ("realm", "kingdom", "TypeError: make_plugin.. got an unexpected keyword argument 'kingd"),
+        (
+            "realm",
+            "kingdom",
+            "a plugin cannot be made of the options in its section: it takes no kingdom",
+        ),
     ],
 )
 def test_wrong_configuration_of_who(load, folder, old, new, message):
@@ -354,6 +366,13 @@ def test_wrong_configuration_of_who(load, folder, old, new, message):
         load(WHO, NOWHERE)
     assert len(str(raised.value).splitlines()) == 1
     assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_byte_order_mark(load, folder):
+    """Some editors begin a file with it."""
+    file = folder / "who.ini"
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    load(WHO, NOWHERE)
 
 
 @pytest.mark.parametrize(

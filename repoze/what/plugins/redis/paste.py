@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from configparser import InterpolationError, ParsingError
@@ -64,6 +65,13 @@ def make_filter_app(app: Any, global_conf: Mapping[str, str], **local_conf: str)
         (*_OPTIONS, f"{_PREFIX}url and the other settings that begin with {_PREFIX}"),
         "The filter has no option",
     )
+    for name, value in (options | settings).items():
+        # An error would show what was meant for another option, which may be a password.
+        if "\n" in value:
+            raise ValueError(
+                f"{name} has several lines, for an indented line belongs to the option before it. "
+                "Begin each option at the beginning of its line."
+            )
     if "config_file" not in options and "remote_user" not in options:
         raise ValueError(
             "config_file is missing: it is the configuration file of repoze.who, "
@@ -123,16 +131,22 @@ def _read_who_config(file: str | None, here: str) -> Any:
                 f"{file}: line {line} is neither a section, as in [identifiers], "
                 "nor an option of one, as in plugins = cookie."
             ) from None
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{file}: {type(error).__name__}: {reason}") from error
+        except (ImportError, KeyError) as error:
+            raise ValueError(f"{file}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # noqa: BLE001 - plugins raise what they like
+            # Its text may quote a value, or a line that lacks its =.
+            option = re.search(r"unexpected keyword argument '([a-z_]+)'", str(error))
+            reason = f"it takes no {option[1]}" if option else type(error).__name__
+            raise ValueError(
+                f"{file}: a plugin cannot be made of the options in its section: {reason}"
+            ) from None
     return config
 
 
 def _log_level(name: str) -> int:
     level = _LOG_LEVELS.get(name.lower())
     if level is None:
-        raise ValueError(f"log_level is one of {', '.join(_LOG_LEVELS)}, not {name!r}.")
+        raise ValueError(f"log_level is one of {', '.join(_LOG_LEVELS)}.")
     return level
 
 
@@ -152,7 +166,9 @@ def _log(file: str | None, level: int) -> TextIO | logging.Logger | None:
 
 def _open(option: str, file: str, mode: str) -> TextIO:
     try:
-        return cast(TextIO, Path(file).open(mode, encoding="utf-8"))
+        # An editor may have begun the file with a byte order mark.
+        encoding = "utf-8-sig" if mode == "r" else "utf-8"
+        return cast(TextIO, Path(file).open(mode, encoding=encoding))
     except OSError as error:
         reason = f"{option} cannot be opened: {error.strerror}"
         raise type(error)(error.errno, reason, file) from None

@@ -50,7 +50,7 @@ def told_in_one_line() -> Iterator[None]:
         # Nobody reads on.
         raise Exit(NOT_POSSIBLE) from None
     except OSError as error:
-        where = error.filename or "standard output"
+        where = "standard output" if error.filename is None else error.filename or "''"
         raise Failure(f"{where}: {error.strerror or error}") from error
     except (AdapterError, redis.RedisError) as error:
         raise Failure(str(error)) from error

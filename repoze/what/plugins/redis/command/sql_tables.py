@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import asbool
 
 from repoze.what.plugins.redis.names import described
 
@@ -80,7 +81,7 @@ def _connection(text: str, secrets: set[str]) -> Connection:
         secrets.update(
             filter(None, (url.password, *url.query, *chain(*url.normalized_query.values())))
         )
-        _refuse_stray_at_sign(url)
+        _refuse_stray_at_sign(text)
         # It is closed when it is done with, and not kept for others.
         return create_engine(_of_file_that_is_there(url), poolclass=NullPool).connect()
     except (ArgumentError, TypeError, ValueError):
@@ -96,8 +97,8 @@ def _connection(text: str, secrets: set[str]) -> Connection:
         ) from error
 
 
-def _refuse_stray_at_sign(url: URL) -> None:
-    if url.username is not None and "@" in f"{url.host}{url.database}":
+def _refuse_stray_at_sign(text: str) -> None:
+    if text.partition("://")[2].count("@") > 1:
         raise Failure(
             "The URL of the database has an @ too many: within a name or a password it is written "
             "%40."
@@ -109,7 +110,7 @@ def _of_file_that_is_there(url: URL) -> URL:
     file = url.database
     if url.get_backend_name() != "sqlite" or file in {None, "", ":memory:"}:
         return url
-    if file.startswith("file:") and "uri" in url.query:
+    if file.startswith("file:") and asbool(url.query.get("uri", "false")):
         return url if "mode" in url.query else url.update_query_dict({"mode": "rw"})
     if not Path(file).exists():
         raise FileNotFoundError(ENOENT, strerror(ENOENT), file)

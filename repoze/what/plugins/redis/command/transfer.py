@@ -257,8 +257,11 @@ def _file_input(path: str, file: IO[bytes], entries: Iterator[Entry]) -> Input:
     name = "standard input" if path == "-" else path
     if not file.seekable():
         return Input(name, entries, None, lambda: 0)
-    length = file.seek(0, SEEK_END)
-    file.seek(0)
+    try:
+        length = file.seek(0, SEEK_END)
+        file.seek(0)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
     return Input(name, entries, length, file.tell)
 
 

@@ -67,6 +67,13 @@ def embedded_server(directory: Path) -> Iterator[RedisServer]:
         yield RedisServer(client, description, _command_line(executable, path))
 
 
+def _refuse_unclear_password(url: str) -> None:
+    # With one of these in a password, redis-py takes its beginning for a host and a port.
+    scheme, _, rest = url.partition("://")
+    if scheme != "unix" and re.search("[/?#]", rest.rpartition("@")[0]):
+        raise ValueError
+
+
 def users_server(url: str) -> RedisServer:
     """Return the server that *url* names, in any form that redis-py's ``from_url`` takes.
 
@@ -74,6 +81,7 @@ def users_server(url: str) -> RedisServer:
     password may be in it.
     """
     try:
+        _refuse_unclear_password(url)
         client = redis.Redis.from_url(
             url, socket_timeout=_ANSWER_TIMEOUT, socket_connect_timeout=_ANSWER_TIMEOUT
         )

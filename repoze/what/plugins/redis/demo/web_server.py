@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 from waitress.server import TcpWSGIServer
@@ -38,7 +38,11 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
             if not (channel.requests or channel.will_close)
         ]
         if len(idle) > _MOST_IDLE:
-            min(idle, key=lambda channel: channel.last_activity).will_close = True
+            oldest = min(idle, key=lambda channel: channel.last_activity)
+            oldest.will_close = True
+            # Waitress closes it when it could be written to, which is never where nobody reads.
+            with suppress(OSError):
+                oldest.socket.shutdown(socket.SHUT_RDWR)
         is_readable: bool = super().readable()
         return is_readable
 

@@ -189,4 +189,6 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], complaint: str) -
     known = list(known)
     for name in names:
         if name not in known:
-            raise ValueError(f"{complaint} {name!r}. There are {', '.join(known)}.")
+            # One with a blank is a line that lacks its =, with a value that is nobody's business.
+            shown = repr(name) if re.fullmatch(r"[\w.-]+", name) else "of a name with a blank in it"
+            raise ValueError(f"{complaint} {shown}. There are {', '.join(known)}.")

@@ -1,6 +1,7 @@
 """URLs: from text such as ``redis://localhost:6379`` to a client of redis-py."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
@@ -34,6 +35,7 @@ URL_VARIABLE = "REPOZE_WHAT_REDIS_URL"
 
 # In seconds, where nothing is said. A request waits as long, and in one network a lookup takes a
 # fraction of a millisecond.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TIME_OUTS = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0}
 # What redis-py says of a server that has no other nodes.
 _NO_CLUSTER = "Cluster mode is not enabled"
@@ -154,6 +156,11 @@ def read_url(url: str, called: str = "The URL") -> RedisURL:
     """
     if not isinstance(url, str):
         raise TypeError(f"{called} is text, not an object of type {type(url).__name__}.")
+    if _CONTROL.search(url.strip()):
+        raise ValueError(
+            f"{called} has a line break or the like in it. Where it is in a file, an indented line "
+            "belongs to the option before it."
+        )
     scheme, separator, rest = url.strip().partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in _FORMS:
