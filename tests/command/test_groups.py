@@ -296,6 +296,8 @@ def test_what_is_kept_comes_to_nobody_else(run, done, *, staff, permissions, mon
     assert result.exit_code == 2
     assert KEPT in result.stderr or "already" in result.stderr
     assert permissions.find_sections(WAITING) == {"publish", "write"}
+    # Nothing of it is theirs.
+    done("groups", "create", "others")
     done("groups", "rename", "editors", "redaction")
     assert permissions.find_sections("redaction") == {"publish", "write"}
 
