@@ -40,7 +40,7 @@ def client():
     if not EXECUTABLES:
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
     found = servers.running(EXECUTABLES[0]).client()
-    found.flushall()
+    servers.empty(found)
     return found
 
 

@@ -303,14 +303,14 @@ class TestWay:
 
 @pytest.mark.usefixtures("impatient")
 class TestMaking:
+    """Each fault happens while the tracking connection is made, after the answer has come."""
+
     def test_connection_that_is_there_already(self, adapter):
         """Of two threads that come to make it at once, the second finds it made."""
         wait_until_hit(adapter, "staff")
         near_cache = adapter._near_cache
         near_cache._connect(near_cache._state, time.monotonic())
         assert (info(adapter).connections, info(adapter).is_tracking) == (1, True)
-
-    """Each fault happens while the tracking connection is made, after the answer has come."""
 
     # The first request is the lookup, then come SUBSCRIBE and PING.
     @pytest.mark.parametrize(

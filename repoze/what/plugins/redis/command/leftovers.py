@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 
 from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
 from repoze.what.plugins.redis.findings import Finding
@@ -13,7 +13,8 @@ from .output import some
 from .sources import Sources, exists
 
 _GROUPS_AT_A_TIME = 100
-_BEING_RENAMED = re.compile(r".+ -> .+ \(being renamed\)", re.DOTALL)
+_ARROW, _MARK = " -> ", " (being renamed)"
+_BEING_RENAMED = re.compile(f".+{_ARROW}.+{re.escape(_MARK)}", re.DOTALL)
 
 
 class KeptWhileRenamed(Finding):
@@ -28,7 +29,7 @@ class KeptWhileRenamed(Finding):
 
 def name_while_renamed(group: str, new_name: str) -> str:
     """Return what has the permissions of *group*, and is no group, while that is renamed."""
-    return f"{group!r} -> {new_name!r} (being renamed)"
+    return f"{group!r}{_ARROW}{new_name!r}{_MARK}"
 
 
 def kept_for(name: str, permissions: Collection[str]) -> str:
@@ -60,14 +61,12 @@ def refuse_interrupted(sources: Sources, *groups: str, besides: str | None = Non
     :param besides: what `name_while_renamed` returned of one that is to be gone on with.
     :raises Failure: where one was: what it has set aside would come to whoever is called so next.
     """
-    kept: dict[str, list[str]] = {}
-    for found in find_kept(sources):
-        kept.setdefault(found.item, []).append(found.section)
-    kept.pop(besides or "", None)
-    for name, permissions in kept.items():
-        for group in groups:
-            if name.startswith(f"{group!r} -> ") or name.endswith(f" -> {group!r} (being renamed)"):
-                raise Failure(kept_for(name, permissions))
+    for name, kept in groupby(find_kept(sources), key=lambda found: found.item):
+        if name != besides and any(
+            name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
+            for group in groups
+        ):
+            raise Failure(kept_for(name, [found.section for found in kept]))
 
 
 def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:

@@ -31,11 +31,12 @@ from .options import (
 Client = redis.Redis | redis.RedisCluster
 
 URL_VARIABLE = "REPOZE_WHAT_REDIS_URL"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 """The variable of the environment that holds the URL where none is given."""
 
 # In seconds, where nothing is said. A request waits as long, and in one network a lookup takes a
 # fraction of a millisecond.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TIME_OUTS = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0}
 # What redis-py says of a server that has no other nodes.
 _NO_CLUSTER = "Cluster mode is not enabled"
@@ -156,12 +157,13 @@ def read_url(url: str, called: str = "The URL") -> RedisURL:
     """
     if not isinstance(url, str):
         raise TypeError(f"{called} is text, not an object of type {type(url).__name__}.")
-    if _CONTROL.search(url.strip()):
+    url = url.strip()
+    if _CONTROL.search(url):
         raise ValueError(
             f"{called} has a line break or the like in it. Where it is in a file, an indented line "
             "belongs to the option before it."
         )
-    scheme, separator, rest = url.strip().partition("://")
+    scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in _FORMS:
         *schemes, last = (f"{scheme}://" for scheme in _FORMS)
