@@ -391,7 +391,8 @@ class TestHurry:
         database.close()
         goes_on.release()
 
-    def test_time_out(self, primary, sentinel):
+    @pytest.mark.parametrize("is_connected", [True, False])
+    def test_time_out(self, primary, sentinel, is_connected):
         passed = VirtualTime(lambda _: False)
         client = manager_of(sentinel).master_for(
             "staff",
@@ -402,6 +403,9 @@ class TestHurry:
         database = Database(client, 1, watch_every=SELDOM)
         ask(database)
         wait_for_first_answer(database)
+        if not is_connected:
+            # As redis-py does, where the watch and the first question learn the address at once.
+            database._pool.disconnect(inuse_connections=False)
         primary.freeze()
         passed.is_late = lambda _: True
         frozen = time.monotonic()

@@ -164,7 +164,7 @@ class Database:
                 return answer
             finally:
                 exchange.close()
-                if opened.watch is not None and (exchange.was_lost or exchange.lost_reply):
+                if opened.watch is not None and exchange.has_failed:
                     opened.watch.hurry()
         except BaseException as error:
             if exchange.has_leaked and not isinstance(error, redis.RedisError):

@@ -54,6 +54,8 @@ class Exchange:
         """Whether something was sent in full whose reply never came."""
         self.was_lost = False
         """Whether the connection was gone, so that the question is being asked again."""
+        self.has_failed = False
+        """Whether an attempt, this one or an earlier, ended in anything but an answer."""
         self.pool = pool
         """Where the connection is from."""
         self._handled = sys.exc_info()[1]
@@ -95,7 +97,9 @@ class Exchange:
             forget_context(error, self._handled)
             if self._phase is _Phase.ANSWERED and _is_answer(error):
                 self._is_clean = True
-            elif self._has_connection:
+                raise
+            self.has_failed = True
+            if self._has_connection:
                 self._is_clean = False
                 self.lost_reply |= self._phase is not _Phase.UNSENT
                 self.connection.disconnect()
