@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+NEITHER = "neither groups nor permissions"
+
 pytestmark = pytest.mark.usefixtures("staff")
 
 
@@ -57,40 +59,74 @@ def test_no_such_permission(run, options):
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("nothing", "command"),
     [
-        ("who", "rosa"),
-        ("can", "rosa", "write"),
-        ("groups", "list"),
-        ("permissions", "list"),
-        ("check",),
-        ("repair", "--yes"),
-        ("export", "json", "{path}"),
-        ("export", "ini", "--groups", "{path}"),
-        ("export", "xml", "--permissions", "{path}"),
-        ("copy", "redis://127.0.0.1:1"),
+        ("no groups", ("who", "rosa")),
+        ("no permissions", ("can", "rosa", "write")),
+        ("no groups", ("groups", "list")),
+        ("no permissions", ("permissions", "list")),
+        (NEITHER, ("check",)),
+        (NEITHER, ("repair", "--yes")),
+        (NEITHER, ("export", "json", "{path}")),
+        ("no groups", ("export", "ini", "--groups", "{path}")),
+        ("no permissions", ("export", "xml", "--permissions", "{path}")),
+        (NEITHER, ("export", "ini", "--groups", "{path}", "--permissions", "{path}2")),
+        (NEITHER, ("copy", "redis://127.0.0.1:1")),
     ],
 )
-def test_nothing_is_there(run, tmp_path, command, address):
+def test_nothing_is_there(run, tmp_path, nothing, command, address):
     """A namespace or a database that is mistyped is neither an answer nor an empty backup."""
     path = tmp_path / "backup"
     words = [word.format(path=path) for word in command]
     result = run(*words, "--url", f"{address}?namespace=test")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert result.stderr.startswith("Error: There are neither groups nor permissions in Redis ")
+    assert result.stderr.startswith(f"Error: There are {nothing} in Redis ")
     assert "namespace 'test'. Is that where the application has them?\n" in result.stderr
     # After copy, they say where the target lies.
     databases = ("--groups-db", "7", "--permissions-db", "8")
     result = run("--url", address, *databases, *words)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "database 7 and Redis " in result.stderr
+    assert ("database 7" in result.stderr) == ("groups" in nothing)
+    assert ("database 8" in result.stderr) == ("permissions" in nothing)
     assert not path.exists()
 
 
-def test_only_one_kind_is_there(done, run, groups, permissions):
-    for group in groups.get_section_names():
-        groups.delete_section(group)
-    assert done("groups", "list", "--json") == "[]\n"
-    assert done("who", "rosa", "--json").startswith('{"user": "rosa", "groups": []')
-    assert run("can", "rosa", "write").exit_code == 1
-    assert done("permissions", "list") == "publish\nsell\nwrite\n"
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("who", "rosa"),
+        ("can", "rosa", "write"),
+        ("groups", "list"),
+        ("export", "ini", "--groups", "{path}"),
+        ("export", "xml", "--yes", "--groups", "{path}"),
+    ],
+)
+def test_no_groups(run, tmp_path, command):
+    """The number of one of both databases is mistyped: no answer, and no empty backup."""
+    path = tmp_path / "backup"
+    path.write_text("of yesterday")
+    result = run("--groups-db", "7", *(word.format(path=path) for word in command))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("Error: There are no groups in Redis at 127.0.0.1:")
+    assert "database 7" in result.stderr
+    assert result.stderr.endswith(". Is that where the application has them?\n")
+    assert path.read_text() == "of yesterday"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("who", "rosa"),
+        ("check",),
+        ("export", "json", "{path}"),
+        ("export", "ini", "--groups", "{path}", "--permissions", "{path}2"),
+        ("copy", "{url}", "--groups-db", "9", "--permissions-db", "10"),
+    ],
+)
+def test_no_permissions(run, tmp_path, command, url):
+    """There may be groups alone. But it is said, for it may be a number that is mistyped."""
+    words = [word.format(path=tmp_path / "backup", url=url) for word in command]
+    result = run("--permissions-db", "8", *words)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("There are no permissions in Redis at 127.0.0.1:")
+    assert "database 8" in result.stderr

@@ -76,6 +76,18 @@ class TestIndex:
         assert groups.find_sections(credentials("rms")) == {"admins", "php"}
         assert groups.check() == []
 
+    def test_section_without_a_name(self, groups, raw):
+        raw.sadd(KEY + "sections", "")
+        raw.sadd(KEY + "section:", "rms")
+        raw.sadd(KEY + "item:rms", "")
+        assert groups.find_sections(credentials("rms")) == {"admins", "php"}
+        without_name, indexed = Finding("no name", "", ""), Finding("only indexed", "", "rms")
+        assert set(groups.check()) == {without_name, indexed}
+        assert groups.repair() == [indexed]
+        assert groups.check() == [without_name]
+        raw.delete(KEY + "section:")
+        assert groups.check() == []
+
     def test_items_without_a_section(self, groups, raw):
         """Neither dropped nor granted: an operator says which."""
         raw.srem(KEY + "sections", "php")
@@ -242,7 +254,7 @@ class TestPlainLayout:
         groups.db_connection.sadd("", "x")
         findings = {Finding("not a set", "string", ""), Finding("no name", "", "")}
         assert set(groups.check()) == findings
-        assert {str(finding)[:7] for finding in findings} == {"The key", "The set"}
+        assert {str(finding)[:7] for finding in findings} == {"The key", "What li"}
         assert groups.repair() == []
         assert set(groups.check()) == findings
 

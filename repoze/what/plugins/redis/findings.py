@@ -8,7 +8,7 @@ _TEXTS = {
     "no such section": "There are items of {section!r}, but no such section. Add the name to the "
     "set of section names and call repair(), or delete the key of its items.",
     "not a set": "The key {section!r} is of another type than belongs there. Rename or delete it.",
-    "no name": "The set at the key with the empty name is no section. Rename or delete it.",
+    "no name": "What lies under the empty name is no section. Rename or delete its key.",
     "mark beside items": "Section {section!r} has items and the mark of an empty section. It is "
     "read as if it had not; repair() removes the mark.",
 }
@@ -29,10 +29,10 @@ class Finding:
       granted that should not be;
     - ``no such section``, items lie under the name *section*, which no section has;
     - ``not a set``, the key *section* is of another type than belongs there;
-    - ``no name``, a set lies at the key with the empty name;
+    - ``no name``, items lie under the empty name, which no section can have;
     - ``mark beside items``, *section* is marked as empty and is not, which does no harm.
 
-    The first three are of the indexed layout, the last two of the plain one.
+    The first three are of the indexed layout, the last is of the plain one.
     """
 
     problem: str

@@ -45,7 +45,7 @@ def list_groups(sources: Sources, *, as_json: bool) -> None:
     """Print the names of all groups."""
     names = sorted(sources.groups.get_section_names())
     if not names:
-        sources.expect_something()
+        sources.expect_something("groups")
     echo_json(names) if as_json else echo_lines(names)
 
 

@@ -22,8 +22,10 @@ def who(sources: Sources, user: str, *, as_json: bool) -> None:
     """Print the groups and the permissions of USER, and which group gives each."""
     groups = _groups_of(sources, user)
     if not groups:
-        sources.expect_something()
+        sources.expect_something("groups")
     permissions = _permissions_of(sources, groups)
+    if not permissions:
+        sources.expect_something()
     if as_json:
         echo_json({"user": user, "groups": groups, "permissions": permissions})
         return
@@ -45,9 +47,9 @@ def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
     2 where it could not be found out.
     """
     groups = _permissions_of(sources, _groups_of(sources, user)).get(permission, [])
-    if not groups and not exists(sources.permissions, permission):
-        sources.expect_something()
-        raise NotThere(f"There is no permission {described(permission)}.")
+    if not groups:
+        _expect_permission(sources, permission)
+        sources.expect_something("groups")
     if as_json:
         echo_json(
             {"user": user, "permission": permission, "allowed": bool(groups), "groups": groups}
@@ -56,6 +58,12 @@ def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
         click.echo(printable(f"yes, by {', '.join(groups)}") if groups else "no")
     if not groups:
         raise click.exceptions.Exit(_NO)
+
+
+def _expect_permission(sources: Sources, permission: str) -> None:
+    if not exists(sources.permissions, permission):
+        sources.expect_something("permissions")
+        raise NotThere(f"There is no permission {described(permission)}.")
 
 
 def _groups_of(sources: Sources, user: str) -> list[str]:

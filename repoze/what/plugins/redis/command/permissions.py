@@ -28,7 +28,7 @@ def list_permissions(sources: Sources, *, as_json: bool) -> None:
     """Print the names of all permissions."""
     names = sorted(sources.permissions.get_section_names())
     if not names:
-        sources.expect_something()
+        sources.expect_something("permissions")
     echo_json(names) if as_json else echo_lines(names)
 
 

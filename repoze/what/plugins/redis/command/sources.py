@@ -114,18 +114,24 @@ class Sources:
         """Return both adapters, by what their sections are: those of `KINDS`, in that order."""
         return {"groups": self.groups, "permissions": self.permissions}
 
-    def expect_something(self) -> None:
+    def expect_something(self, *kinds: str) -> None:
         """Return where there is anything: an answer then is about these sources.
 
-        :raises NotThere: where there is not, as with a namespace that is mistyped.
+        Of two, one may be empty. That is said, on the standard error.
+
+        :param kinds: what is asked about, of `KINDS`; without any, both.
+        :raises NotThere: where there is nothing, as with a namespace or a number that is mistyped.
         """
-        adapters = self.by_kind().values()
-        if not any(adapter.get_section_names() for adapter in adapters):
-            places = " and ".join(dict.fromkeys(_described_place(adapter) for adapter in adapters))
-            raise NotThere(
-                f"There are neither groups nor permissions in {places}. Is that where the "
-                "application has them?"
-            )
+        asked = {kind: self.by_kind()[kind] for kind in kinds or KINDS}
+        empty = {kind: each for kind, each in asked.items() if not each.get_section_names()}
+        if not empty:
+            return
+        places = " and ".join(dict.fromkeys(_described_place(each) for each in empty.values()))
+        nothing = "neither groups nor permissions" if len(empty) > 1 else f"no {', '.join(empty)}"
+        message = f"There are {nothing} in {places}."
+        if empty == asked:
+            raise NotThere(f"{message} Is that where the application has them?")
+        click.echo(message, err=True)
 
 
 def accept_source_options(command: click.Command) -> None:

@@ -136,7 +136,7 @@ def _export_files(
     yes: bool,
 ) -> None:
     files = _given(groups_file, permissions_file)
-    sources.expect_something()
+    sources.expect_something(*dict(files))
     for kind, file in files:
         with new_file(file, yes=yes) as out:
             write(out, kind, sections_of(sources.by_kind()[kind], kind))

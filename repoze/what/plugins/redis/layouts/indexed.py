@@ -98,10 +98,12 @@ class IndexedLayout(Layout):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        return self._lookups.ask(
+        found = self._lookups.ask(
             Task("find_sections", tuple(items)),
             lambda exchange: texts(exchange.ask(command, *keys)),
         )
+        # What has no name is no section, whoever wrote it.
+        return filter(None, found)
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         [items] = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))

@@ -32,7 +32,7 @@ end
 local has_names = is_set(KEYS[1]) or type_of(KEYS[1]) == 'none'
 
 local function is_section(name)
-  return redis.call('SISMEMBER', KEYS[1], name) == 1
+  return name ~= '' and redis.call('SISMEMBER', KEYS[1], name) == 1
 end
 
 local function holds(key, member)
@@ -44,7 +44,7 @@ local function review_section(section, items)
     return
   elseif not is_section(section) then
     if is_checking then
-      found('no such section', section, '')
+      found(section == '' and 'no name' or 'no such section', section, '')
     end
     return
   end
