@@ -380,13 +380,16 @@ def test_every_command_takes_the_url(run, all_commands):
         ("import", "sql", "sqlite://", f"postgresql://rosa:{PASSWORD}@localhost/x"),
         ("groups", f"--redis://:{PASSWORD}@localhost"),
         ("watch", "--every", f"redis://:{PASSWORD}@localhost"),
+        (f"redis:/:{PASSWORD}@localhost", *LIST),
+        ("--url", "redis://127.0.0.1:1", "import", "json", f"redis://:{PASSWORD}@localhost"),
+        ("--url", "redis://127.0.0.1:1", "import", "ini", "--groups", f"redis:/:{PASSWORD}@h"),
     ],
 )
 def test_url_in_the_wrong_place(run, words):
-    """What is not understood is shown, but for what comes after ://."""
+    """What is not understood is shown, but for what comes after :// or, if one is missing, :/."""
     result = run(*words)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "://..." in result.stderr
+    assert ":/..." in result.stderr
     assert PASSWORD not in result.stderr
 
 

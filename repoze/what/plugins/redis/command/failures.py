@@ -42,15 +42,14 @@ def told_in_one_line() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        # It quotes what it does not understand: a URL that stands in the wrong place, perhaps, with
-        # a password.
-        text = re.sub("://.*", "://...", error.format_message(), flags=re.DOTALL)
-        raise click.UsageError(text, error.ctx) from None
+        raise click.UsageError(_without_urls(error.format_message()), error.ctx) from None
     except BrokenPipeError:
         # Nobody reads on.
         raise Exit(NOT_POSSIBLE) from None
     except OSError as error:
-        where = "standard output" if error.filename is None else error.filename or "''"
+        where = "standard output"
+        if error.filename is not None:
+            where = _without_urls(str(error.filename)) or "''"
         raise Failure(f"{where}: {error.strerror or error}") from error
     except (AdapterError, redis.RedisError) as error:
         raise Failure(str(error)) from error
@@ -59,3 +58,9 @@ def told_in_one_line() -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         raise Exit(_INTERRUPTED) from None
+
+
+def _without_urls(text: str) -> str:
+    # What is not understood is quoted: a URL that stands in the wrong place, perhaps, with a
+    # password. A single letter before the colon is a drive of Windows.
+    return re.sub(r"(\w\w:/).*", r"\1...", text, flags=re.DOTALL)

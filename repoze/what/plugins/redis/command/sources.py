@@ -117,7 +117,8 @@ class Sources:
     def expect_something(self, *kinds: str) -> None:
         """Return where there is anything: an answer then is about these sources.
 
-        Of two, one may be empty. That is said, on the standard error.
+        Of two, one may be empty. That is said, on the standard error, where the number of its
+        database is of an option: it may be mistyped.
 
         :param kinds: what is asked about, of `KINDS`; without any, both.
         :raises NotThere: where there is nothing, as with a namespace or a number that is mistyped.
@@ -131,7 +132,8 @@ class Sources:
         message = f"There are {nothing} in {places}."
         if empty == asked:
             raise NotThere(f"{message} Is that where the application has them?")
-        click.echo(message, err=True)
+        if any(self._settings[f"--{kind}.db"] is not None for kind in empty):
+            click.echo(message, err=True)
 
 
 def accept_source_options(command: click.Command) -> None:
