@@ -57,6 +57,12 @@ def pytest_xdist_auto_num_workers():
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_ignore_collect(collection_path, config):
+    # What none of its servers is met by need not be read, by each of the processes.
+    is_met = collection_path.is_dir() or factors.servers_met(config, collection_path.name)
+    return None if is_met else True
+
+
 def pytest_generate_tests(metafunc):
     met = factors.servers_met(metafunc.config, metafunc.definition.path.name)
     real = [server for server in met if server != factors.FAKE]
