@@ -24,7 +24,7 @@ def ask(name, adapter):
 class Judge:
     """Looks at a source by a client of its own, and at what an operation on it returned or raised.
 
-    A write that returns is done, once; one that says "Nothing was written" is not; one whose
+    A write that returns is done, once; one that says that nothing was written is not; one whose
     outcome is unknown is done, or it is not, and nothing else.
     """
 
@@ -81,10 +81,10 @@ class Judge:
             assert answer == ({"edit"} if name in {"remove_item", "rename_item"} else None)
             self.check_state(AFTER[name])
             return "answered"
-        if "Nothing was written" in str(error):
+        if error.written is False:
             self.check_state(BEFORE)
             return "nothing written"
-        assert "outcome is unknown" in str(error)
+        assert error.written is None
         is_done = self.source.get_all_sections() == AFTER[name]
         self.check_state(AFTER[name] if is_done else BEFORE)
         return "unknown: done" if is_done else "unknown: not done"

@@ -189,7 +189,7 @@ class Writer:
         except TooFewReplicas:
             self.counts["unconfirmed"] += 1
         except SourceError as error:
-            if "Nothing was written" in str(error):
+            if error.written is False:
                 self.counts["refused"] += 1
                 self._note(before)
             else:
@@ -212,7 +212,7 @@ class Writer:
         except expected:
             self.counts["refused"] += 1
         except SourceError as error:
-            kind = "refused" if "Nothing was written" in str(error) else "unknown"
+            kind = "refused" if error.written is False else "unknown"
             self.counts[kind] += 1
         except AdapterError as error:
             self.counts["unexpectedly refused"] += 1

@@ -228,7 +228,7 @@ class Writer:
         try:
             write(group(user, number), f"user {user}")
         except SourceError as error:
-            if "Nothing was written" in str(error):
+            if error.written is False:
                 self.counts["refused"] += 1
                 self.truth.note(*possible)
             else:

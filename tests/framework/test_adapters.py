@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import pytest
 from framework.sources import Groups, Permissions
@@ -39,6 +40,16 @@ def test_errors_are_siblings(name):
 
 def test_source_unavailable_is_a_source_error():
     assert issubclass(SourceUnavailable, SourceError)
+
+
+@pytest.mark.parametrize("kind", [SourceError, SourceUnavailable])
+def test_what_became_of_a_write(kind):
+    """An adapter that says nothing of it does not know."""
+    assert kind("It is down").written is None
+    for written in (False, None, True):
+        error = kind("It is down", written=written)
+        for each in (error, pickle.loads(pickle.dumps(error))):
+            assert (str(each), each.written) == ("It is down", written)
 
 
 # Reading

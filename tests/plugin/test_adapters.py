@@ -330,8 +330,9 @@ class TestNames:
             lambda: groups.rename_item("rms", name),
             lambda: groups.rename_item(name, "rms"),
         ):
-            with pytest.raises(SourceError, match="cannot name a section or an item"):
+            with pytest.raises(SourceError, match="cannot name a section or an item") as raised:
                 write()
+            assert raised.value.written is False
         assert groups.get_all_sections() == {"admins": set()}
 
     @pytest.mark.parametrize("name", REFUSED, ids=lambda name: type(name).__name__)

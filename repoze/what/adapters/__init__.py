@@ -27,7 +27,18 @@ class AdapterError(Exception):
 
 
 class SourceError(AdapterError):
-    """The source cannot do it: it is read-only, refuses the name, or is in trouble."""
+    """The source cannot do it: it is read-only, refuses the name, or is in trouble.
+
+    :param written: what became of the write that was asked for; see the attribute.
+    """
+
+    def __init__(self, *args: object, written: bool | None = None) -> None:
+        super().__init__(*args)
+        self.written = written
+        """`False` where nothing was written, `True` where the write took effect all the same.
+
+        `None` where nobody knows: look at what is stored before you try again.
+        """
 
 
 class SourceUnavailable(SourceError):  # noqa: N818 - it reads as what it reports
@@ -187,7 +198,7 @@ class BaseSourceAdapter:
     def _check_writable(self) -> None:
         """Raise `SourceError` on a read-only source."""
         if not self.is_writable:
-            raise SourceError("The source is read-only")
+            raise SourceError("The source is read-only", written=False)
 
     def _check_section_existence(self, section: str) -> None:
         """Raise `NonExistingSectionError` unless ``section`` is there."""
@@ -268,7 +279,7 @@ def as_set(names: Iterable[Any]) -> set[Any]:
     A set of its letters would be taken for sections, or items.
     """
     if is_one_name(names):
-        raise SourceError(f"Several items are wanted, not the one string {names!r}")
+        raise SourceError(f"Several items are wanted, not the one string {names!r}", written=False)
     return set(names)
 
 

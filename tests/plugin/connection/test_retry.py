@@ -75,6 +75,7 @@ def test_write_whose_reply_is_lost_has_an_unknown_outcome(proxied, source, name)
     proxy.arm(CUT_REPLY)
     with proxy.counted(1), pytest.raises(SourceUnavailable, match="outcome is unknown") as raised:
         WRITES[name](adapter)
+    assert raised.value.written is None
     assert isinstance(raised.value.__cause__, redis.ConnectionError)
     assert source.get_all_sections() == AFTER[name]
 
@@ -84,8 +85,9 @@ def test_write_whose_reply_is_lost_has_an_unknown_outcome(proxied, source, name)
 def test_write_whose_request_is_lost_is_not_done(proxied, source, name):
     proxy, adapter = proxied
     proxy.arm(CUT_REQUEST)
-    with pytest.raises(SourceUnavailable, match="outcome is unknown"):
+    with pytest.raises(SourceUnavailable) as raised:
         WRITES[name](adapter)
+    assert raised.value.written is None
     assert source.get_all_sections() == BEFORE
     WRITES[name](adapter)
     assert source.get_all_sections() == AFTER[name]
@@ -118,8 +120,9 @@ def test_write_that_was_undone_is_not_done_again(proxied, source, name):
 def test_write_is_sent_twice_at_most(proxied, source, name):
     proxy, adapter = proxied
     proxy.arm(CUT_REPLY, CUT_REPLY, CUT_REPLY)
-    with proxy.counted(2), pytest.raises(SourceUnavailable, match="outcome is unknown"):
+    with proxy.counted(2), pytest.raises(SourceUnavailable) as raised:
         WRITES[name](adapter)
+    assert raised.value.written is None
     assert source.get_all_sections() == AFTER[name]
 
 
@@ -156,7 +159,7 @@ def test_write_that_may_have_been_forgotten_is_not_done_again(proxied, source, f
     with proxy.counted(2 if fault is CUT_REPLY else 1), pytest.raises(SourceUnavailable) as raised:
         adapter.include_item("edit", "a")
     assert "FORGOTTEN" in str(raised.value)
-    assert "outcome is unknown" in str(raised.value)
+    assert raised.value.written is None
     assert source.get_all_sections() == BEFORE
     adapter.include_item("edit", "a")
     assert source.get_all_sections() == AFTER["include_item"]

@@ -455,7 +455,8 @@ class RedisGroupAdapter(RedisAdapter):
         # What an abstract class takes to find out is half as much as an answer from memory.
         if not isinstance(hint, (dict, Mapping)):
             raise SourceError(
-                f"Credentials are a mapping with a 'repoze.what.userid', not {described(hint)}."
+                f"Credentials are a mapping with a 'repoze.what.userid', not {described(hint)}.",
+                written=False,
             )
         return hint.get("repoze.what.userid")
 
@@ -496,7 +497,7 @@ def _saving(database: Database, save: Save | None, save_every: int) -> Saving | 
 
 def _several(names: Iterable[Any]) -> Iterable[Any]:
     if is_one_name(names) or not isinstance(names, Iterable):
-        raise SourceError(f"Several names are wanted, not {described(names)}.")
+        raise SourceError(f"Several names are wanted, not {described(names)}.", written=False)
     return names
 
 

@@ -40,7 +40,8 @@ def encode_for_write(name: object) -> bytes:
     if encoded is None:
         raise SourceError(
             f"{described(name)} cannot name a section or an item: "
-            "a name is text, UTF-8 bytes or an int, and not empty"
+            "a name is text, UTF-8 bytes or an int, and not empty",
+            written=False,
         )
     return encoded
 

@@ -35,6 +35,8 @@ class ClusterDatabase(Database):
     :param part: what of it is meant, for people to read.
     """
 
+    _FOLLOWS_SLOT = True
+
     def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
         self._part = part
         self._cluster = client

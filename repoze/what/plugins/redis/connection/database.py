@@ -61,6 +61,8 @@ class Database:
     :param watch_every: seconds from one time that Sentinels are asked to the next.
     """
 
+    _FOLLOWS_SLOT = False
+
     def __init__(
         self,
         client: redis.Redis,
@@ -172,7 +174,13 @@ class Database:
                 self._leave(opened)
             if not is_of_talking(error):
                 raise
-            raised = source_error(error, task, self, lost_reply=exchange.lost_reply)
+            raised = source_error(
+                error,
+                task,
+                self,
+                lost_reply=exchange.lost_reply,
+                follows_slot=self._FOLLOWS_SLOT,
+            )
             cause = without_secrets(error)
         try:
             # Out of the handler, for there it would keep the error as its context.

@@ -135,7 +135,8 @@ class Exchange:
         if len(command) > MOST_ARGUMENTS:
             raise SourceError(
                 f"{len(command):,} arguments are more than the {MOST_ARGUMENTS:,} that Redis takes "
-                "in one command. Nothing was sent; do it in parts."
+                "in one command. Nothing was sent; do it in parts.",
+                written=False,
             )
         if self._asking:
             self._send(("ASKING",))

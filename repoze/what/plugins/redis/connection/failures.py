@@ -68,6 +68,11 @@ _PHRASES = {
     "ACL failure in script": "NOPERM",
     "executing the script can't ": "NOPERM",
 }
+# By what an error says of a write.
+_OUTCOMES = {
+    False: "Nothing was written.",
+    None: "The outcome is unknown: look at what is stored before you try again.",
+}
 # What redis-py says of itself, and what carries it.
 _OF_TALKING = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 # What redis-py's parsers, and what is made of what they return, say of bytes that make no sense.
@@ -187,16 +192,21 @@ class Task:
     operation: str
     names: tuple[bytes, ...] = ()
     is_write: bool = False
+    is_in_parts: bool = False
+    """Whether it writes step by step, so that a part may be done where it fails."""
 
     def __str__(self) -> str:
         return f"{self.operation}({listed(self.names)})"
 
 
-def source_error(error: Exception, task: Task, server: object, *, lost_reply: bool) -> SourceError:
+def source_error(
+    error: Exception, task: Task, server: object, *, lost_reply: bool, follows_slot: bool = False
+) -> SourceError:
     """Return the error to raise from *error*, which *task* met at *server*.
 
     :param lost_reply: whether something was sent whose reply never came: nobody knows then what
         became of a write.
+    :param follows_slot: whether it was asked as one of a cluster, by what goes where a slot goes.
     """
     unavailable = True
     if code_word(error) is not None or isinstance(error, redis.ResponseError):
@@ -204,7 +214,7 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
         if reason.startswith(_WITHOUT_PASSWORD):
             reason = "it wants a password, and the client has none"
         problem = f"{server} refused it: {reason}."
-        unavailable, advice = _advice_on_refusal(error, server)
+        unavailable, advice = _advice_on_refusal(error, follows_slot=follows_slot)
     elif isinstance(error, redis.TimeoutError):
         problem = f"{server} did not answer in time: {error}."
         advice = "Does it speak TLS at that address?" if _is_of_handshake(error) else ""
@@ -222,24 +232,17 @@ def source_error(error: Exception, task: Task, server: object, *, lost_reply: bo
         # From redis-py 8 on, the `repr` of its errors has no text.
         problem = f"{server} gave an answer that makes no sense: {type(error).__name__}: {error}."
         advice = "Is it a Redis server?"
-    outcome = ""
-    if task.is_write:
-        outcome = (
-            "The outcome is unknown: look at what is stored before you try again."
-            if lost_reply
-            else "Nothing was written."
-        )
+    written = None if task.is_in_parts or (task.is_write and lost_reply) else False
+    outcome = _OUTCOMES[written] if task.is_write else ""
     text = " ".join(part for part in (f"{task}: {problem}", advice, outcome) if part)
-    return SourceUnavailable(text) if unavailable else SourceError(text)
+    return (SourceUnavailable if unavailable else SourceError)(text, written=written)
 
 
-def _advice_on_refusal(error: Exception, server: object) -> tuple[bool, str]:
+def _advice_on_refusal(error: Exception, *, follows_slot: bool) -> tuple[bool, str]:
     """Return whether the server cannot serve now, rather than ever, and what to do."""
     word = code_word(error)
     text = str(error)
-    # A client of the cluster follows a slot that has moved.
-    is_of_cluster = word in {"CROSSSLOT", "MOVED"} and "Cluster" not in str(server)
-    if is_of_cluster or _NO_DATABASES in text:
+    if (word in {"CROSSSLOT", "MOVED"} and not follows_slot) or _NO_DATABASES in text:
         return False, "It is a node of a Redis Cluster: give the adapter a redis.RedisCluster."
     if _NO_SUCH_DATABASE in text:
         return False, (

@@ -191,7 +191,10 @@ class Layout(ABC):
             return list(found), operation == "repair" and bool(found)
 
         # Asked again, what it has repaired would be missing in the answer.
-        return self._write(Task(operation), review, is_repeatable=operation != "repair")
+        is_repair = operation == "repair"
+        return self._write(
+            Task(operation, is_in_parts=is_repair), review, is_repeatable=not is_repair
+        )
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.

@@ -14,7 +14,8 @@ _SHARE_OF_TIME_OUT = 0.5
 class TooFewReplicas(SourceError):  # noqa: N818 - it reads as what it reports
     """A write took effect, but fewer replicas than ``wait_replicas`` asks for have confirmed it.
 
-    It is lost if the server fails before they have it, and one of them takes its place.
+    It is lost if the server fails before they have it, and one of them takes its place. Its
+    ``written`` is `True`.
     """
 
 
@@ -37,7 +38,8 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
         # Whatever it is, what was written stays so.
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but whether {wanted} of its replicas have it "
-            f"could not be asked: {error}"
+            f"could not be asked: {error}",
+            written=True,
         ) from error
     if confirmed < wanted:
         # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
@@ -45,5 +47,6 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but {confirmed} of its replicas confirmed it "
             f"within {seconds:g} s, not {wanted}. Look at how far they are behind, and do not "
-            "write it again."
+            "write it again.",
+            written=True,
         )

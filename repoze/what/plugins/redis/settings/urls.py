@@ -121,7 +121,8 @@ class RedisURL:
                 scheme = self.scheme.removesuffix("+cluster")
                 raise SourceError(
                     f"{self.address} is not a Redis Cluster, but a server by itself: write "
-                    f"{scheme}:// instead."
+                    f"{scheme}:// instead.",
+                    written=False,
                 ) from error
             reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
             raise source_error(reason, Task("connect"), self.address, lost_reply=False) from error
