@@ -110,7 +110,7 @@ def _work(port: int, layout: str, seconds: float, start: Any, counts: Any) -> No
 def _metadata(port: int, layout: str) -> AuthorizationMetadata:
     """Return what all threads of a process ask."""
     client = redis.Redis("127.0.0.1", port)
-    namespace, db = (_NAMESPACE, 0) if layout == "indexed" else (None, ...)
+    namespace, db = (_NAMESPACE, 0) if layout == "indexed" else (None, "default")
     return AuthorizationMetadata(
         {"redis": RedisGroupAdapter(client, db, namespace=namespace)},
         {"redis": RedisPermissionAdapter(client, db, namespace=namespace)},

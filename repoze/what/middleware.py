@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from configparser import ConfigParser
 from inspect import iscoroutinefunction, signature
-from typing import Any, Protocol
+from typing import Any
 
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
 from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
-from repoze.what.adapters import SourceError, as_set, check_adapter
+from repoze.what.adapters import SourceAdapter, SourceError, as_set, check_adapter
 
 from .predicates import on_one_line
 from .remote_user import RemoteUser
@@ -29,17 +29,10 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 _FORGED_USER_ID = "repoze.what.forged_userid"
 
 
-class _Adapter(Protocol):
-    """All that is asked of an adapter here; it need not be a `BaseSourceAdapter`."""
-
-    def find_sections(self, hint: Any) -> Iterable[str]:
-        """Return the sections that belong to ``hint``."""
-
-
 def setup_auth(  # noqa: PLR0913 - each is an option of its own
     app: Any,
-    group_adapters: Mapping[str, _Adapter] | None = None,
-    permission_adapters: Mapping[str, _Adapter] | None = None,
+    group_adapters: Mapping[str, SourceAdapter] | None = None,
+    permission_adapters: Mapping[str, SourceAdapter] | None = None,
     *,
     skip_authentication: bool | str | None = None,
     remote_user: str | None = None,
@@ -208,8 +201,8 @@ class AuthorizationMetadata:
 
     def __init__(
         self,
-        group_adapters: Mapping[str, _Adapter] | None = None,
-        permission_adapters: Mapping[str, _Adapter] | None = None,
+        group_adapters: Mapping[str, SourceAdapter] | None = None,
+        permission_adapters: Mapping[str, SourceAdapter] | None = None,
     ) -> None:
         for kind, argument, adapters in (
             ("groups", "group_adapters", group_adapters),
@@ -260,7 +253,7 @@ class AuthorizationMetadata:
             logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
 
 
-def _find_sections_many(adapter: _Adapter, groups: frozenset[str]) -> set[str]:
+def _find_sections_many(adapter: SourceAdapter, groups: frozenset[str]) -> set[str]:
     if hasattr(adapter, "find_sections_many"):
         return as_set(adapter.find_sections_many(groups))
     return {section for group in groups for section in as_set(adapter.find_sections(group))}
@@ -271,8 +264,8 @@ class _WatchedMetadata(AuthorizationMetadata):
 
     def __init__(
         self,
-        group_adapters: Mapping[str, _Adapter] | None,
-        permission_adapters: Mapping[str, _Adapter] | None,
+        group_adapters: Mapping[str, SourceAdapter] | None,
+        permission_adapters: Mapping[str, SourceAdapter] | None,
         outage: Outage,
     ) -> None:
         super().__init__(group_adapters, permission_adapters)

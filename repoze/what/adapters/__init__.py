@@ -8,7 +8,7 @@ groups that have them.
 from collections import UserString
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 __all__ = [
     "AdapterError",
@@ -17,6 +17,7 @@ __all__ = [
     "ItemNotPresentError",
     "ItemPresentError",
     "NonExistingSectionError",
+    "SourceAdapter",
     "SourceError",
     "SourceUnavailable",
 ]
@@ -59,6 +60,18 @@ class ItemPresentError(AdapterError):
 
 class ItemNotPresentError(AdapterError):
     """The item is not in the section."""
+
+
+class SourceAdapter(Protocol):
+    """All that the middleware asks of an adapter, be it a `BaseSourceAdapter` or not."""
+
+    def find_sections(self, hint: Any) -> Iterable[str]:
+        """Return the sections that belong to ``hint``.
+
+        :param hint: to an adapter of groups, the credentials, a mapping with the user id at
+            ``repoze.what.userid``; to one of permissions, a group.
+        :raises SourceError: where that cannot be found out.
+        """
 
 
 class BaseSourceAdapter:

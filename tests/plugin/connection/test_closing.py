@@ -37,6 +37,18 @@ def test_one_server(server, pool_class):
     database.close()
 
 
+def test_with_block(server):
+    pool = redis.ConnectionPool(host=servers.HOST, port=server.port, client_name=NAME)
+    client = redis.Redis(connection_pool=pool)
+    with RedisPermissionAdapter(client, namespace="tests") as adapter:
+        adapter.create_section("edit")
+        assert number_of_connections(server.client()) == 1
+    servers.wait_until(lambda: number_of_connections(server.client()) == 0)
+    with pytest.raises(LookupError), adapter:
+        raise LookupError(adapter.get_section_names())
+    servers.wait_until(lambda: number_of_connections(server.client()) == 0)
+
+
 # What the oldest redis-py lacks: a way to close idle connections alone, and notifications.
 OLD_REDIS_PY = """
 import sys, redis

@@ -307,6 +307,7 @@ def test_write_stands_where_saving_takes_too_long(own_server, options, caplog):
         {"save": "sync", "save_every": 0},
         {"save": "sync", "save_every": "2"},
         {"save_every": 2},
+        {"save_every": 1},
     ],
 )
 def test_what_does_not_say_when_to_save_is_refused(wrong):

@@ -518,16 +518,6 @@ class TestSize:
         assert not is_hit(adapter, "admins")
         assert not is_hit(adapter, "guests")
 
-    def test_one(self, connect, raw):
-        adapter = connect(near_cache=1)
-        for item in ("staff", "admins", "staff"):
-            wait_until_hit(adapter, item)
-            assert info(adapter).answers == 1
-        raw.delete(ADMINS)
-        wait_until_told(adapter, 1)
-        wait_until_hit(adapter, "admins")
-        assert adapter.find_sections("admins") == set()
-
     @pytest.mark.parametrize("shared", [[], ["staff"]])
     def test_memory_is_bounded(self, connect, thorough, shared):
         adapter = connect(near_cache=50)
@@ -733,7 +723,7 @@ class TestConstruction:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"near_cache": -1}, ValueError, "near_cache is a number from 1, not -1"),
+            ({"near_cache": -1}, ValueError, "near_cache is a number from 2, not -1"),
             ({"near_cache": 2.5}, TypeError, "near_cache is a number, not 2.5"),
             ({"near_cache": "true"}, TypeError, "near_cache is a number, not 'true'"),
             ({"max_staleness": 0}, ValueError, "max_staleness is a number of seconds from 0.05, n"),
@@ -742,7 +732,6 @@ class TestConstruction:
             ({"max_staleness": float("inf")}, ValueError, "max_staleness is a number of seconds"),
             ({"max_staleness": float("nan")}, ValueError, "max_staleness is a number of seconds"),
             ({"max_staleness": "1"}, TypeError, "max_staleness is a number of seconds, not '1'"),
-            ({"max_staleness": None}, TypeError, "max_staleness is a number of seconds, not None"),
             ({"max_age": True}, TypeError, "max_age is a number of seconds, not True"),
             ({"max_age": 0}, ValueError, "max_age is a number of seconds from 0.05, not 0"),
         ],
@@ -750,7 +739,7 @@ class TestConstruction:
     def test_wrong_numbers(self, options, error, message):
         assert self.refused(error=error, **options).startswith(message)
 
-    @pytest.mark.parametrize("options", [{"max_staleness": 2}, {"max_age": 2}])
+    @pytest.mark.parametrize("options", [{"max_staleness": 2}, {"max_age": 60.0}])
     @pytest.mark.parametrize("near_cache", [False, 0, None])
     def test_of_no_use(self, options, near_cache):
         line = self.refused(near_cache=near_cache, **options)

@@ -4,22 +4,37 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from repoze.what.adapters import SourceUnavailable
+from repoze.what.adapters import (
+    AdapterError,
+    ExistingSectionError,
+    ItemNotPresentError,
+    ItemPresentError,
+    NonExistingSectionError,
+    SourceError,
+    SourceUnavailable,
+)
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .copying import CopyError, copy_sections
-from .findings import Finding
+from .findings import Finding, Problem
 from .layouts.replication import TooFewReplicas
 from .near_cache.cache import NearCacheInfo
 from .pair import Adapters, adapters_from_settings
 
 __all__ = [
+    "AdapterError",
     "Adapters",
     "CopyError",
+    "ExistingSectionError",
     "Finding",
+    "ItemNotPresentError",
+    "ItemPresentError",
     "NearCacheInfo",
+    "NonExistingSectionError",
+    "Problem",
     "RedisGroupAdapter",
     "RedisPermissionAdapter",
+    "SourceError",
     "SourceUnavailable",
     "TooFewReplicas",
     "adapters_from_settings",

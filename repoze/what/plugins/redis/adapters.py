@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
-from types import EllipsisType
-from typing import Any, ClassVar, NoReturn, TypeVar, cast
+from types import TracebackType
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, cast
 
 import redis
 
@@ -40,7 +40,9 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 
 # What a near cache keeps where no number is given: some 10 MB, for users in some ten groups each.
 _ANSWERS = 10_000
-# In seconds. It takes two pings in that time to serve from a near cache.
+# In seconds.
+_MAX_STALENESS, _MAX_AGE = 1.0, 60.0
+# It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05
 _TEXT = frozenset((str,))
 
@@ -54,31 +56,31 @@ class RedisAdapter(BaseSourceAdapter):
     def __init__(  # noqa: PLR0913 - each is an option of its own
         self,
         client: redis.Redis | redis.RedisCluster,
-        db: int | EllipsisType | None = ...,
+        db: int | Literal["default"] | None = "default",
         *,
         namespace: str | None = None,
         writable: bool = True,
         read_from: redis.Redis | None = None,
         wait_replicas: int = 0,
         save: Save | None = None,
-        save_every: int = 1,
+        save_every: int | None = None,
         near_cache: bool | int = False,
-        max_staleness: float = 1.0,
-        max_age: float = 60.0,
+        max_staleness: float | None = None,
+        max_age: float | None = None,
     ) -> None:
         super().__init__(writable)
-        _check_seconds("max_staleness", max_staleness, _LEAST_STALENESS)
-        _check_seconds("max_age", max_age, _LEAST_STALENESS)
+        staleness = _seconds("max_staleness", max_staleness, _MAX_STALENESS, near_cache=near_cache)
+        age = _seconds("max_age", max_age, _MAX_AGE, near_cache=near_cache)
         self.namespace = namespace
         self._client = client
         self._raw_client: redis.Redis | None = None
-        self._db = self.DB_NAME if isinstance(db, EllipsisType) else db
+        self._db = self.DB_NAME if db == "default" else db
         keys = None if namespace is None else IndexKeys(namespace, self.source_kind)
         part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
         self._lookups: Database | None = None
         if isinstance(client, redis.RedisCluster):
-            if db not in {..., None, 0} or keys is None:
+            if db not in {"default", None, 0} or keys is None:
                 raise ValueError(
                     "On a Redis Cluster, give the adapter a namespace and no db. Without a "
                     "namespace, sections are keys that lie on all of its nodes, and no node can "
@@ -91,11 +93,11 @@ class RedisAdapter(BaseSourceAdapter):
             self._database = ClusterDatabase(client, keys.sections, part)
         else:
             # What they say has to be newer than what a near cache may serve.
-            watch_every = min(WATCH_EVERY, max_staleness / 2) if near_cache else WATCH_EVERY
+            watch_every = min(WATCH_EVERY, staleness / 2) if near_cache else WATCH_EVERY
             self._database = Database(client, self._db, part, watch_every=watch_every)
             if read_from is not None:
                 self._lookups = Database(read_from, self._database.number, part)
-        self._near_cache = self._make_near_cache(keys, near_cache, max_staleness, max_age)
+        self._near_cache = self._make_near_cache(keys, near_cache, staleness, age)
         options: dict[str, Any] = {
             "lookups": self._lookups,
             "wait_replicas": _number("wait_replicas", wait_replicas, 0),
@@ -302,7 +304,7 @@ class RedisAdapter(BaseSourceAdapter):
         somebody else's writes can have brought it about. The whole database is gone through, in
         pages, so this is for an operator, not for a request; others may write meanwhile.
         """
-        return self._review("check")
+        return self._review(repair=False)
 
     def repair(self) -> list[Finding]:
         """Put right what can be, and return it; what then is left, `check` finds.
@@ -312,11 +314,12 @@ class RedisAdapter(BaseSourceAdapter):
         fails, what it has put right stays so: call it again.
         """
         self._check_writable()
-        return self._review("repair")
+        return self._review(repair=True)
 
     def close(self) -> None:
         """Close all connections, but for those of `db_connection`; what is in use, afterwards.
 
+        So does the end of a ``with`` block. The client that the adapter was given stays as it is.
         The adapter may still be asked, and then connects anew.
         """
         if self._near_cache is not None:
@@ -324,6 +327,17 @@ class RedisAdapter(BaseSourceAdapter):
         if self._lookups is not None:
             self._lookups.close()
         self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def near_cache_info(self) -> NearCacheInfo | None:
         """Return what the near cache has done in this process, or `None` where there is none."""
@@ -345,8 +359,6 @@ class RedisAdapter(BaseSourceAdapter):
         self, keys: IndexKeys | None, size: object, max_staleness: float, max_age: float
     ) -> NearCache | None:
         if not size:
-            if (max_staleness, max_age) != (1.0, 60.0):
-                raise ValueError("max_staleness and max_age are for a near_cache: ask for one.")
             return None
         if keys is None:
             raise ValueError(
@@ -367,15 +379,16 @@ class RedisAdapter(BaseSourceAdapter):
             self._database,
             partial(client_of_database, self._client, self._db, protocol=2),
             keys.item_prefix,
-            size=_ANSWERS if size is True else _number("near_cache", size, 1),
+            # In a configuration file, 1 is true; to keep one answer is of no use.
+            size=_ANSWERS if size == 1 else _number("near_cache", size, 2),
             max_staleness=max_staleness,
             max_age=max_age,
         )
 
-    def _review(self, operation: str) -> list[Finding]:
+    def _review(self, *, repair: bool) -> list[Finding]:
         return [
             Finding(problem, decode(section), decode(item))
-            for problem, section, item in self._layout.review(operation)
+            for problem, section, item in self._layout.review(repair=repair)
         ]
 
     # What the base class asks of a subclass. Its own operations check first and then call these;
@@ -409,8 +422,8 @@ class RedisGroupAdapter(RedisAdapter):
 
     :param client: a redis-py client of any kind. Its settings are used, and it is left alone: the
         adapter opens connections of its own, the first when it is first asked.
-    :param db: the number of the database; left out, `DB_NAME`. `None` is that of *client*, which
-        is warned about where there is no *namespace*: each set that lies there is then a section.
+    :param db: the number of the database; ``"default"`` is `DB_NAME`. `None` is that of *client*,
+        which is warned about where there is no *namespace*: each set there is then a section.
         A Redis Cluster has database 0 only, so it is left out there.
     :param namespace: left out, the source is all sets of the database (the plain layout). With a
         namespace, of letters, digits and ``_ . : -``, it lies under keys of its own (the indexed
@@ -424,13 +437,13 @@ class RedisGroupAdapter(RedisAdapter):
         `TooFewReplicas`, and has taken effect.
     :param save: have the server save its data to disk after writes: ``"background"`` while it goes
         on, or ``"sync"`` while everybody waits. Left out, that is for the server's settings.
-    :param save_every: after how many writes of this adapter to save.
+    :param save_every: after how many writes of this adapter to save; left out, after each.
     :param near_cache: how many answers of lookups to keep in the memory of the process, and to
         serve from there until the server tells that they have changed; ``True`` is 10,000. It needs
         a *namespace*, and the extra ``near-cache``. The manual says what it promises.
     :param max_staleness: in seconds: for how long to serve them where nothing has proved since that
-        the server would have told.
-    :param max_age: in seconds: for how long to keep an answer at all.
+        the server would have told; left out, one second.
+    :param max_age: in seconds: for how long to keep an answer at all; left out, 60 seconds.
     :raises TypeError: where *client* or *read_from* is no redis-py client, *db* or another number
         none, or *namespace* no text.
     :raises ValueError: where *db* or *wait_replicas* is negative, *save* is something else,
@@ -479,18 +492,23 @@ def _number(name: str, value: object, least: int) -> int:
     return value
 
 
-def _check_seconds(name: str, value: object, least: float) -> None:
+def _seconds(name: str, value: float | None, default: float, *, near_cache: object) -> float:
+    if value is None:
+        return default
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {described(value)}")
-    if not least <= value < inf:
-        raise ValueError(f"{name} is a number of seconds from {least}, not {value}")
+    if not _LEAST_STALENESS <= value < inf:
+        raise ValueError(f"{name} is a number of seconds from {_LEAST_STALENESS}, not {value}")
+    if not near_cache:
+        raise ValueError("max_staleness and max_age are for a near_cache: ask for one.")
+    return value
 
 
-def _saving(database: Database, save: Save | None, save_every: int) -> Saving | None:
-    every = _number("save_every", save_every, 1)
+def _saving(database: Database, save: Save | None, save_every: int | None) -> Saving | None:
+    every = 1 if save_every is None else _number("save_every", save_every, 1)
     if save is not None:
         return Saving(database, save, every)
-    if every != 1:
+    if save_every is not None:
         raise ValueError("save_every says after how many writes to save: say how, with save.")
     return None
 

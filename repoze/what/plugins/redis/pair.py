@@ -1,8 +1,7 @@
 """Settings of an application, as configuration files have them: from text to both adapters."""
 
 from collections.abc import Iterable, Mapping
-from types import EllipsisType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .adapters import RedisAdapter, RedisGroupAdapter, RedisPermissionAdapter
 from .settings.options import OPTIONS, read_option, refuse_unknown
@@ -12,7 +11,7 @@ _DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
 
 class Adapters(NamedTuple):
-    """An adapter of groups, and one of the permissions that these have."""
+    """An adapter of groups and one of permissions, each with a pool of connections of its own."""
 
     groups: RedisGroupAdapter
     permissions: RedisPermissionAdapter
@@ -45,7 +44,7 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
     databases = {name: options.pop(name, None) for name in _DATABASES}
     _refuse_unknown(options, known_options(url.scheme), prefix)
     client, arguments = client_and_arguments(url, options)
-    of_both = arguments.pop("db", ...)
+    of_both = arguments.pop("db", "default")
     groups_db, permissions_db = (
         of_both if of_one is None else read_option("db", of_one) for of_one in databases.values()
     )
@@ -70,5 +69,5 @@ def _refuse_unknown(options: Iterable[str], known: Iterable[str], prefix: str) -
     )
 
 
-def _number(db: int | EllipsisType, adapter: type[RedisAdapter]) -> int:
-    return adapter.DB_NAME if isinstance(db, EllipsisType) else db
+def _number(db: int | Literal["default"], adapter: type[RedisAdapter]) -> int:
+    return adapter.DB_NAME if db == "default" else db

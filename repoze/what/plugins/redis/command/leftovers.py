@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby, islice
+from typing import ClassVar
 
 from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
-from repoze.what.plugins.redis.findings import Finding
 from repoze.what.plugins.redis.names import described
 
 from .failures import Failure
@@ -17,11 +18,16 @@ _ARROW, _MARK = " -> ", " (being renamed)"
 _BEING_RENAMED = re.compile(f".+{_ARROW}.+{re.escape(_MARK)}", re.DOTALL)
 
 
-class KeptWhileRenamed(Finding):
-    """A permission that is still set aside, for a group whose renaming was interrupted."""
+@dataclass(frozen=True)
+class KeptWhileRenamed:
+    """A permission that is still set aside, for a group whose renaming was interrupted.
 
-    def __init__(self, permission: str, name: str) -> None:
-        super().__init__("being renamed", permission, name)
+    It is shown as a `Finding` is.
+    """
+
+    section: str
+    item: str
+    problem: ClassVar[str] = "being renamed"
 
     def __str__(self) -> str:
         return kept_for(self.item, [self.section])

@@ -1,6 +1,6 @@
 """The commands ``check`` and ``repair``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -9,12 +9,12 @@ from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
 
 from .asking import ask, yes_option
-from .leftovers import find_kept
+from .leftovers import KeptWhileRenamed, find_kept
 from .output import echo_json, json_option, printable
 from .sources import Sources, pass_sources
 
 _FOUND = 1
-_Found = list[tuple[str, Finding]]
+_Found = Sequence[tuple[str, Finding | KeptWhileRenamed]]
 
 
 @click.command()
@@ -61,9 +61,9 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
 
 
 def _check(sources: Sources) -> _Found:
-    found = _review(sources, RedisAdapter.check)
+    found: _Found = _review(sources, RedisAdapter.check)
     try:
-        found += [("permissions", kept) for kept in find_kept(sources)]
+        found = [*found, *(("permissions", kept) for kept in find_kept(sources))]
     except SourceError as error:
         # Where a section cannot be read, that is among what was found.
         if not found or isinstance(error, SourceUnavailable):
@@ -73,7 +73,9 @@ def _check(sources: Sources) -> _Found:
     return found
 
 
-def _review(sources: Sources, operation: Callable[[RedisAdapter], list[Finding]]) -> _Found:
+def _review(
+    sources: Sources, operation: Callable[[RedisAdapter], list[Finding]]
+) -> list[tuple[str, Finding]]:
     return [
         (kind, finding)
         for kind, adapter in sources.by_kind().items()

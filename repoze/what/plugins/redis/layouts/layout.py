@@ -20,7 +20,7 @@ from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange
 from repoze.what.plugins.redis.connection.failures import Task
 from repoze.what.plugins.redis.connection.replies import array, pages, texts
-from repoze.what.plugins.redis.findings import PROBLEMS
+from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
 
 from .replication import TooFewReplicas, confirm_replication
@@ -31,8 +31,6 @@ Answer = TypeVar("Answer")
 # 100 sections with 100 items each keep the server for about a millisecond.
 _SECTIONS_AT_A_TIME = 100
 _NAMES_AT_A_TIME = 1000
-# What is granted and should not be goes first, before anything is refused or interrupted.
-_STEPS_OF_REVIEW = {"check": (b"check",), "repair": (b"take away", b"add")}
 
 
 class Layout(ABC):
@@ -165,36 +163,31 @@ class Layout(ABC):
 
         return read
 
-    def review(self, operation: str) -> list[tuple[str, bytes, bytes]]:
-        """Return what is odd in the source, and put it right where *operation* is ``repair``.
+    def review(self, *, repair: bool) -> list[tuple[Problem, bytes, bytes]]:
+        """Return what is odd in the source, and put it right where that is wanted.
 
-        :param operation: ``check`` or ``repair``.
         :return: problems, each with a section and an item, or empty bytes in place of one.
         """
-        found: dict[tuple[str, bytes, bytes], None] = {}
+        found: dict[tuple[Problem, bytes, bytes], None] = {}
+        # What is granted and should not be goes first, before anything is refused or interrupted.
+        steps = (b"take away", b"add") if repair else (b"check",)
 
-        def review(exchange: Exchange) -> tuple[list[tuple[str, bytes, bytes]], bool]:
-            if operation == "check":
+        def review(exchange: Exchange) -> tuple[list[tuple[Problem, bytes, bytes]], bool]:
+            if not repair:
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
                 found.clear()
-            for step in _STEPS_OF_REVIEW[operation]:
+            for step in steps:
                 for keys in _scan(exchange, self._scan_keys, _SECTIONS_AT_A_TIME):
-                    reply = self._read(
-                        exchange, "review", (step, *keys), is_reading=operation == "check"
-                    )
+                    reply = self._read(exchange, "review", (step, *keys), is_reading=not repair)
                     words = array(texts(reply))
-                    problems = zip(words[::3], words[1::3], words[2::3], strict=True)
-                    found.update(
-                        ((PROBLEMS[kind], name, item), None) for kind, name, item in problems
-                    )
-            return list(found), operation == "repair" and bool(found)
+                    for kind, name, item in zip(words[::3], words[1::3], words[2::3], strict=True):
+                        found[Problem(decode(kind)), name, item] = None
+            return list(found), repair and bool(found)
 
         # Asked again, what it has repaired would be missing in the answer.
-        is_repair = operation == "repair"
-        return self._write(
-            Task(operation, is_in_parts=is_repair), review, is_repeatable=not is_repair
-        )
+        task = Task("repair" if repair else "check", is_in_parts=repair)
+        return self._write(task, review, is_repeatable=not repair)
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
