@@ -486,7 +486,7 @@ def _read(
         while not is_over.value and monotonic() < end:
             for question, items in enumerate(questions):
                 hits_before = adapter.near_cache_info().hits
-                confirmation = adapter._database.confirmation
+                confirmation = adapter._database.primary_address
                 before = monotonic()
                 confirmed = before if confirmation is None else confirmation.at
                 try:

@@ -11,8 +11,8 @@ import redis
 import servers
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.database import ServerDatabase
+from repoze.what.plugins.redis.connection.failures import Operation
 
 NAME = "to-be-closed"
 
@@ -22,13 +22,13 @@ def number_of_connections(client):
 
 
 def ask(database):
-    assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
+    assert database.run(Operation("ping"), lambda exchange: exchange.send("PING")) == b"PONG"
 
 
 @pytest.mark.parametrize("pool_class", [redis.ConnectionPool, redis.BlockingConnectionPool])
 def test_one_server(server, pool_class):
     pool = pool_class(host=servers.HOST, port=server.port, client_name=NAME)
-    database = Database(redis.Redis(connection_pool=pool), 1)
+    database = ServerDatabase(redis.Redis(connection_pool=pool), 1)
     for _ in range(2):
         ask(database)
         assert number_of_connections(server.client()) == 1
@@ -60,7 +60,7 @@ from repoze.what.plugins.redis import RedisGroupAdapter
 pool = redis.BlockingConnectionPool(host=sys.argv[1], port=int(sys.argv[2]))
 adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool))
 adapter.create_section("editors")
-idle = [each for each in adapter._database._pool.pool.queue if each]
+idle = [each for each in adapter._database._client.pool.pool.queue if each]
 adapter.close()
 print(len(idle), [each._sock for each in idle], adapter.get_section_names())
 """
@@ -75,16 +75,16 @@ def test_old_redis_py(server):
 
 def test_question_that_is_being_asked(server):
     """It is answered, on the connection that it has."""
-    database = Database(server.client(client_name=NAME), 1)
+    database = ServerDatabase(server.client(client_name=NAME), 1)
     asking, closed = threading.Event(), threading.Event()
 
     def question(exchange):
         asking.set()
         assert closed.wait(30)
-        return exchange.ask("PING"), exchange.was_lost
+        return exchange.send("PING"), exchange.has_retried
 
     with ThreadPoolExecutor() as threads:
-        answer = threads.submit(database.ask, Task("ping"), question)
+        answer = threads.submit(database.run, Operation("ping"), question)
         assert asking.wait(30)
         database.close()
         assert number_of_connections(server.client()) == 1
@@ -109,4 +109,4 @@ def test_cluster(executable):
         database.close()
         assert connection._sock is None
         assert not pools()
-    assert database.confirmation is None
+    assert database.primary_address is None

@@ -145,15 +145,15 @@ class TestOperations:
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     def test_child_has_connections_of_its_own(self, permissions, monkeypatch):
         assert permissions.get_all_sections() == BEFORE
-        pool = permissions._database._pool
+        pool = permissions._database._client.pool
 
         def in_child():
             assert permissions.get_all_sections() == BEFORE
-            assert permissions._database._pool is not pool
+            assert permissions._database._client.pool is not pool
 
         with forked(in_child):
             assert permissions.get_all_sections() == BEFORE
-        assert permissions._database._pool is pool
+        assert permissions._database._client.pool is pool
         # Here, what is covered is counted.
         monkeypatch.setattr(os, "getpid", lambda: 0)
         in_child()
@@ -321,7 +321,7 @@ class TestLostReplies:
             load_scripts(adapter)
             restore(adapter)
             yield proxy, adapter
-            adapter._database._pool.disconnect()
+            adapter._database._client.pool.disconnect()
             proxied_client.close()
 
     def test_operation_is_one_round_trip(self, proxied):
@@ -364,7 +364,7 @@ class TestLostReplies:
     def test_time_out_is_not_tried_again(self, whole, proxied, name):
         proxy, adapter = proxied
         passed = VirtualTime(proxy.holds)
-        pool = adapter._database._pool
+        pool = adapter._database._client.pool
         pool.disconnect()
         pool.connection_class = VirtualTimeConnection
         pool.connection_kwargs["virtual_time"] = passed

@@ -451,7 +451,7 @@ def test_interrupted_handshake_is_nobody_elses(server):
     with pytest.raises(KeyboardInterrupt):
         adapter.find_sections(RMS)
     assert not any(
-        connection._sock for connection in adapter._database._pool._available_connections
+        connection._sock for connection in adapter._database._client.pool._available_connections
     )
     assert adapter.find_sections(RMS) == {"admins"}
 

@@ -192,7 +192,7 @@ class Workers:
         """Return when each knows what Sentinels have said since this was called."""
         now = time.monotonic()
         servers.wait_until(
-            lambda: all(worker.adapter._database.confirmation.at > now for worker in self)
+            lambda: all(worker.adapter._database.primary_address.at > now for worker in self)
         )
 
     def stale(self):
@@ -288,7 +288,7 @@ def test_old_primary_that_wakes_up(deployment, thorough):
     reader, *unwatched = adapters
     for adapter in unwatched:
         # As in the moment before Sentinel is asked again.
-        adapter._database._opened.watch.stop()
+        adapter._database._client.watch.stop()
     unwatched_reader, unwatched_writer, careful_writer = unwatched
     old = deployment.primary()
     deployment.lose("frozen", old)
@@ -296,7 +296,7 @@ def test_old_primary_that_wakes_up(deployment, thorough):
     current = RedisPermissionAdapter(deployment.client(), namespace="tests")
     current.exclude_item("edit", "staff")
     address = (servers.HOST, deployment.primary().port)
-    servers.wait_until(lambda: reader._database.confirmation.address == address)
+    servers.wait_until(lambda: reader._database.primary_address.address == address)
     assert reader.find_sections("staff") == set()
     # It would make the old primary a replica.
     [sentinel] = deployment.sentinels

@@ -18,8 +18,8 @@ from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.database import ServerDatabase
+from repoze.what.plugins.redis.connection.failures import Operation
 
 INDEXED = {"namespace": "tests"}
 OF_ONE = {"max_connections": 1, "socket_timeout": 30}
@@ -131,12 +131,12 @@ def test_waiting_for_replicas():
 class TestErrorsOfTheApplication:
     @pytest.fixture
     def database(self, server):
-        return Database(server.client(), 1)
+        return ServerDatabase(server.client(), 1)
 
     @staticmethod
     def raising(error):
         def question(exchange):
-            exchange.ask("PING")
+            exchange.send("PING")
             raise error
 
         return question
@@ -145,20 +145,20 @@ class TestErrorsOfTheApplication:
     def test_class_of_its_own(self, database, base):
         error = type("JobTimeout", (base,), {})()
         with pytest.raises(type(error)) as raised:
-            database.ask(Task("ping"), self.raising(error))
+            database.run(Operation("ping"), self.raising(error))
         assert raised.value is error
         assert raised.value.__cause__ is raised.value.__context__ is None
-        assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
+        assert database.run(Operation("ping"), lambda exchange: exchange.send("PING")) == b"PONG"
 
     @pytest.mark.parametrize("kind", [Exception, RuntimeError, AssertionError])
     def test_class_that_no_reply_causes(self, database, kind):
         with pytest.raises(kind):
-            database.ask(Task("ping"), self.raising(kind("too late")))
+            database.run(Operation("ping"), self.raising(kind("too late")))
 
     @pytest.mark.parametrize("kind", [ValueError, MemoryError, OSError, redis.RedisError])
     def test_class_that_a_reply_may_cause(self, database, kind):
         with pytest.raises(SourceError):
-            database.ask(Task("ping"), self.raising(kind("what")))
+            database.run(Operation("ping"), self.raising(kind("what")))
 
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
     def test_handler_of_a_signal(self):
@@ -190,20 +190,20 @@ def alarm_when_asked(server, connections):
 
 def test_pool_that_was_left_already(server, monkeypatch):
     """By whoever closed the database meanwhile: the new one stays."""
-    database = Database(server.client(), 1)
+    database = ServerDatabase(server.client(), 1)
     opened = []
 
     def release(pool, _):
         database.close()
-        opened.append(database._opened)
+        opened.append(database._client)
         raise TimeLimit
 
     monkeypatch.setattr(redis.ConnectionPool, "release", release)
     with pytest.raises(TimeLimit):
-        database.ask(Task("ping"), lambda exchange: exchange.ask("PING"))
+        database.run(Operation("ping"), lambda exchange: exchange.send("PING"))
     monkeypatch.undo()
-    assert [database._opened] == opened
-    assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
+    assert [database._client] == opened
+    assert database.run(Operation("ping"), lambda exchange: exchange.send("PING")) == b"PONG"
 
 
 def test_handshake_that_another_thread_might_go_on_with(server):
@@ -220,8 +220,8 @@ def test_handshake_that_another_thread_might_go_on_with(server):
             super().on_connect()
 
     pool = redis.ConnectionPool(connection_class=Connection, host=HOST, port=server.port)
-    database = Database(redis.Redis(connection_pool=pool), 1)
-    held = database._pool
+    database = ServerDatabase(redis.Redis(connection_pool=pool), 1)
+    held = database._client.pool
     release = held.release
 
     def release_and_let_another_ask(connection):
@@ -230,11 +230,11 @@ def test_handshake_that_another_thread_might_go_on_with(server):
             interrupted.set()
             with ThreadPoolExecutor() as threads:
                 asked = threads.submit(
-                    database.ask, Task("ping"), lambda exchange: exchange.ask("PING")
+                    database.run, Operation("ping"), lambda exchange: exchange.send("PING")
                 )
                 assert asked.result(30) == b"PONG"
 
     held.release = release_and_let_another_ask
     with pytest.raises(TimeLimit):
-        database.ask(Task("ping"), lambda exchange: exchange.ask("PING"))
+        database.run(Operation("ping"), lambda exchange: exchange.send("PING"))
     assert interrupted.is_set()

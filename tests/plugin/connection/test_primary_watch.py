@@ -23,8 +23,8 @@ from virtual_time import VirtualTime, VirtualTimeManagedConnection
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import primary as primary_module
-from repoze.what.plugins.redis.connection.database import WATCH_EVERY, Database
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.database import WATCH_EVERY, ServerDatabase
+from repoze.what.plugins.redis.connection.failures import Operation
 
 OFTEN = 0.05
 SELDOM = 3600
@@ -84,18 +84,18 @@ def proxied(primary, sentinel):
 
 
 def ask(database):
-    assert database.ask(Task("ping"), lambda exchange: exchange.ask("PING")) == b"PONG"
+    assert database.run(Operation("ping"), lambda exchange: exchange.send("PING")) == b"PONG"
 
 
 def wait_for_answer(database):
     """Return when Sentinel has answered a question that was asked after this."""
     now = time.monotonic()
-    servers.wait_until(lambda: database.confirmation.at > now)
-    return database.confirmation
+    servers.wait_until(lambda: database.primary_address.at > now)
+    return database.primary_address
 
 
 def wait_for_first_answer(database):
-    servers.wait_until(lambda: database.confirmation.address is not None)
+    servers.wait_until(lambda: database.primary_address.address is not None)
 
 
 def clients_of(server):
@@ -110,8 +110,8 @@ def clients_of(server):
 
 
 def test_confirmation(primary, client, others):
-    database = Database(client, 1, watch_every=OFTEN)
-    assert database.confirmation == (None, float("-inf"))
+    database = ServerDatabase(client, 1, watch_every=OFTEN)
+    assert database.primary_address == (None, float("-inf"))
     assert not watches() - others
     before = time.monotonic()
     ask(database)
@@ -160,7 +160,7 @@ class Sleep:
 def test_sentinels_are_asked_every_second(client, pause):
     seconds = []
     pause(seconds.append, seconds)
-    database = Database(client, 1)
+    database = ServerDatabase(client, 1)
     ask(database)
     servers.wait_until(lambda: len(seconds) == 2)
     assert sum(seconds) == WATCH_EVERY == 1
@@ -169,14 +169,14 @@ def test_sentinels_are_asked_every_second(client, pause):
 
 def test_only_where_sentinel_knows_the_primary(sentinel, server, others):
     for client in (server.client(), manager_of(sentinel).slave_for("staff")):
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         ask(database)
-        assert database.confirmation is None
+        assert database.primary_address is None
     assert not watches() - others
 
 
 def test_threads_start_one_watch(client, others):
-    database = Database(client, 1)
+    database = ServerDatabase(client, 1)
     barrier = threading.Barrier(16)
 
     def ask_at_once(_):
@@ -252,7 +252,7 @@ class TestFailover:
         first, second, third = trio
         [sentinel] = sentinels
         with Proxy(sentinel.port) as proxy:
-            database = Database(manager_of(proxy).master_for("staff"), 1, watch_every=OFTEN)
+            database = ServerDatabase(manager_of(proxy).master_for("staff"), 1, watch_every=OFTEN)
             ask(database)
             assert wait_for_answer(database).address == (servers.HOST, first.port)
             third.freeze()
@@ -263,7 +263,7 @@ class TestFailover:
             # Each time it is asked twice. One of them may have been under way.
             servers.wait_until(lambda: proxy.round_trips >= asked + 6)
             assert self.state(sentinel)["port"] == first.port
-            assert database.confirmation.at < since
+            assert database.primary_address.at < since
             third.thaw()
             assert wait_for_answer(database).address == (servers.HOST, second.port)
             database.close()
@@ -278,7 +278,7 @@ class TestFailover:
         ]
         try:
             client = manager_of(sentinels[first], sentinels[not first]).master_for("staff")
-            database = Database(client, 1, watch_every=OFTEN)
+            database = ServerDatabase(client, 1, watch_every=OFTEN)
             ask(database)
             assert wait_for_answer(database).address == (servers.HOST, current.port)
             ask(database)
@@ -299,28 +299,28 @@ class TestNothingFromSentinel:
         adapter.include_item("edit", "staff")
         proxy.arm(HOLD_REPLY)
         proxy.wait_until_held()
-        before = adapter._database.confirmation
+        before = adapter._database.primary_address
         for _ in range(100):
             assert adapter.find_sections("staff") == {"edit"}
-        assert adapter._database.confirmation == before
+        assert adapter._database.primary_address == before
         proxy.release()
         assert wait_for_answer(adapter._database).at > before.at
 
     def test_it_goes_on_asking(self, primary, sentinel, caplog):
         caplog.set_level(logging.DEBUG)
         client = manager_of(sentinel, password=PASSWORD).master_for("staff")
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         sentinel.client().execute_command("ACL", "SETUSER", "default", f">{PASSWORD}")
         ask(database)
         at = wait_for_answer(database).at
         sentinel.halt()
         complaint = "No Sentinel says where service 'staff' is (MasterNotFoundError)."
         servers.wait_until(lambda: complaint in caplog.text)
-        last = database.confirmation
+        last = database.primary_address
         assert last.address == (servers.HOST, primary.port)
         assert last.at >= at
         ask(database)
-        assert database.confirmation == last
+        assert database.primary_address == last
         sentinel.resume()
         # It may have forgotten it.
         with suppress(redis.RedisError):
@@ -335,7 +335,7 @@ class TestNothingFromSentinel:
         def refuse(_):
             raise RuntimeError("can't start new thread")
 
-        database = Database(client, 1)
+        database = ServerDatabase(client, 1)
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
             ask(database)
@@ -349,7 +349,7 @@ class TestHurry:
     """It does not wait for its turn when something has happened to a connection."""
 
     def test_connection_that_is_lost(self, primary, client):
-        database = Database(client, 1, watch_every=SELDOM)
+        database = ServerDatabase(client, 1, watch_every=SELDOM)
         ask(database)
         wait_for_first_answer(database)
         lost = []
@@ -359,10 +359,10 @@ class TestHurry:
                 # Earlier, the pool itself would notice and connect anew.
                 lost.append(time.monotonic())
                 primary.client().client_kill_filter(_type="normal", skipme=True)
-            return exchange.ask("PING")
+            return exchange.send("PING")
 
-        assert database.ask(Task("ping"), lose) == b"PONG"
-        servers.wait_until(lambda: database.confirmation.at > lost[0])
+        assert database.run(Operation("ping"), lose) == b"PONG"
+        servers.wait_until(lambda: database.primary_address.at > lost[0])
 
     def test_many_in_a_row(self, client, pause):
         """Sentinels are not asked for each."""
@@ -374,15 +374,15 @@ class TestHurry:
             assert goes_on.acquire(timeout=LONG)
 
         pause(pause_until_told, sleeps)
-        database = Database(client, 1, watch_every=SELDOM)
-        watch = database._opened.watch
+        database = ServerDatabase(client, 1, watch_every=SELDOM)
+        watch = database._client.watch
         ask(database)
         for number in (1, 2, 3):
             servers.wait_until(lambda number=number: len(pauses) == number)
-            confirmed = watch.confirmation
+            confirmed = watch.primary_address
             for _ in range(100):
-                watch.hurry()
-            assert watch.confirmation is confirmed
+                watch.wake()
+            assert watch.primary_address is confirmed
             goes_on.release()
         # Those of a pause want no more than one round.
         goes_on.release()
@@ -400,18 +400,18 @@ class TestHurry:
             virtual_time=passed,
             socket_timeout=LONG,
         )
-        database = Database(client, 1, watch_every=SELDOM)
+        database = ServerDatabase(client, 1, watch_every=SELDOM)
         ask(database)
         wait_for_first_answer(database)
         if not is_connected:
             # As redis-py does, where the watch and the first question learn the address at once.
-            database._pool.disconnect(inuse_connections=False)
+            database._client.pool.disconnect(inuse_connections=False)
         primary.freeze()
         passed.is_late = lambda _: True
         frozen = time.monotonic()
         with pytest.raises(SourceUnavailable, match="did not answer in time"):
             ask(database)
-        servers.wait_until(lambda: database.confirmation.at > frozen)
+        servers.wait_until(lambda: database.primary_address.at > frozen)
 
 
 class TestEnd:
@@ -419,7 +419,7 @@ class TestEnd:
 
     @pytest.fixture
     def database(self, primary, sentinel, client, others):
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         ask(database)
         wait_for_answer(database)
         assert clients_of(primary) == 1
@@ -445,7 +445,7 @@ class TestEnd:
 
     def test_closing_while_sentinel_is_asked(self, proxied, others):
         proxy, client = proxied
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         ask(database)
         proxy.arm(HOLD_REPLY)
         proxy.wait_until_held()
@@ -458,7 +458,7 @@ class TestEnd:
     @pytest.mark.parametrize("interval", [OFTEN, SELDOM])
     def test_collected(self, primary, sentinel, client, others, interval):
         def use_one():
-            ask(Database(client, 1, watch_every=interval))
+            ask(ServerDatabase(client, 1, watch_every=interval))
 
         def is_over():
             # In redis-py 5 a pool refers to itself, and the thread may have it as it is asking.
@@ -486,13 +486,13 @@ class TestEnd:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 class TestFork:
     def test_child_has_a_watch_of_its_own(self, primary, client):
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         ask(database)
         wait_for_answer(database)
 
         def in_child():
             assert not watches()
-            assert database.confirmation.address is None
+            assert database.primary_address.address is None
             ask(database)
             wait_for_answer(database)
             assert len(watches()) == 1
@@ -515,7 +515,7 @@ class TestFork:
 
         manager = manager_of(sentinel)
         manager.sentinels[0].connection_pool.connection_class = SlowConnection
-        database = Database(manager.master_for("staff"), 1, watch_every=OFTEN)
+        database = ServerDatabase(manager.master_for("staff"), 1, watch_every=OFTEN)
         asking = threading.Thread(target=ask, args=(database,))
         asking.start()
         assert making.wait(LONG)
@@ -533,14 +533,14 @@ class TestFork:
             asking.join(LONG)
 
     def test_closing_what_another_process_opened(self, primary, sentinel, client, monkeypatch):
-        database = Database(client, 1, watch_every=OFTEN)
+        database = ServerDatabase(client, 1, watch_every=OFTEN)
         ask(database)
-        opened = database._opened
+        opened = database._client
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: 0)
             database.close()
         now = time.monotonic()
-        servers.wait_until(lambda: opened.watch.confirmation.at > now)
+        servers.wait_until(lambda: opened.watch.primary_address.at > now)
         assert clients_of(primary) == 1
         opened.close()
         servers.wait_until(lambda: clients_of(primary) == 0)

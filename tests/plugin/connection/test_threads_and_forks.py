@@ -55,7 +55,7 @@ def ask(adapter, times=1):
 
 def ports(adapter):
     """The local ports of the connections that nobody uses just now."""
-    idle = adapter._database._pool._available_connections
+    idle = adapter._database._client.pool._available_connections
     return {connection._sock.getsockname()[1] for connection in idle}
 
 

@@ -182,7 +182,7 @@ class TestPool:
         return adapter
 
     def test_no_connection_becomes_free(self, time, adapter):
-        pool = adapter._database._pool
+        pool = adapter._database._client.pool
         taken = pool.get_connection(*COMMAND_NAME)
         with (
             taking(time, self.T, attempts=0),
@@ -194,7 +194,7 @@ class TestPool:
 
     def test_connection_becomes_free_late(self, time, proxy, adapter):
         """And then the server does not answer: both are waited for."""
-        pool = adapter._database._pool
+        pool = adapter._database._client.pool
         taken = pool.get_connection(*COMMAND_NAME)
 
         def become_free(timeout):

@@ -18,7 +18,7 @@ from repoze.what.adapters import (
 
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
-from .connection.database import WATCH_EVERY, Database
+from .connection.database import WATCH_EVERY, Database, ServerDatabase
 from .findings import Finding
 from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
@@ -78,7 +78,7 @@ class RedisAdapter(BaseSourceAdapter):
         keys = None if namespace is None else IndexKeys(namespace, self.source_kind)
         part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
-        self._lookups: Database | None = None
+        self._reader: Database | None = None
         if isinstance(client, redis.RedisCluster):
             if db not in {"default", None, 0} or keys is None:
                 raise ValueError(
@@ -94,12 +94,12 @@ class RedisAdapter(BaseSourceAdapter):
         else:
             # What they say has to be newer than what a near cache may serve.
             watch_every = min(WATCH_EVERY, staleness / 2) if near_cache else WATCH_EVERY
-            self._database = Database(client, self._db, part, watch_every=watch_every)
+            self._database = ServerDatabase(client, self._db, part, watch_every=watch_every)
             if read_from is not None:
-                self._lookups = Database(read_from, self._database.number, part)
+                self._reader = ServerDatabase(read_from, self._database.number, part)
         self._near_cache = self._make_near_cache(keys, near_cache, staleness, age)
         options: dict[str, Any] = {
-            "lookups": self._lookups,
+            "reader": self._reader,
             "wait_replicas": _number("wait_replicas", wait_replicas, 0),
             "saving": _saving(self._database, save, save_every),
         }
@@ -142,10 +142,10 @@ class RedisAdapter(BaseSourceAdapter):
     @property
     def reads_from_replica(self) -> bool:
         """Whether lookups are asked of another server than the one that is written."""
-        return self._lookups is not None
+        return self._reader is not None
 
     def __repr__(self) -> str:
-        lookups = f"; lookups at {self._lookups}" if self._lookups else ""
+        lookups = f"; lookups at {self._reader}" if self._reader else ""
         return f"<{type(self).__name__}: {self._database}{lookups}>"
 
     def __getstate__(self) -> NoReturn:
@@ -324,8 +324,8 @@ class RedisAdapter(BaseSourceAdapter):
         """
         if self._near_cache is not None:
             self._near_cache.close()
-        if self._lookups is not None:
-            self._lookups.close()
+        if self._reader is not None:
+            self._reader.close()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -370,7 +370,7 @@ class RedisAdapter(BaseSourceAdapter):
                 "On a Redis Cluster there is no near_cache: a node that has lost the slot does "
                 "not tell of what changes at another."
             )
-        if self._lookups is not None:
+        if self._reader is not None:
             raise ValueError(
                 "With read_from there is no near_cache: a replica may tell of a change, and then "
                 "another be asked which has yet to hear of it."

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from repoze.what.plugins.redis.adapters import RedisAdapter
-from repoze.what.plugins.redis.connection.failures import Task, source_error, without_secrets
+from repoze.what.plugins.redis.connection.failures import Operation, source_error, without_secrets
 from repoze.what.plugins.redis.layouts.indexed import IndexKeys
 from repoze.what.plugins.redis.names import encode_for_write
 
@@ -47,5 +47,5 @@ class Contents:
             return client.execute_command(*command)
         except redis.RedisError as error:
             raise source_error(
-                error, Task(str(command[0])), self._adapter.place, lost_reply=False
+                error, Operation(str(command[0])), self._adapter.place, lost_reply=False
             ) from without_secrets(error)

@@ -8,7 +8,7 @@ import redis
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
-from repoze.what.plugins.redis.connection.failures import Task, source_error, without_secrets
+from repoze.what.plugins.redis.connection.failures import Operation, source_error, without_secrets
 from repoze.what.plugins.redis.layouts.indexed import IndexKeys
 from repoze.what.plugins.redis.names import decode
 
@@ -89,7 +89,7 @@ class Notifications:
             written.setdefault(kind, set()).add(section)
 
     def _error(self, error: redis.RedisError) -> SourceError:
-        return source_error(error, Task("watch"), self._place, lost_reply=False)
+        return source_error(error, Operation("watch"), self._place, lost_reply=False)
 
 
 def _patterns(kind: str, adapter: RedisAdapter) -> Iterator[tuple[bytes, bytes | None]]:

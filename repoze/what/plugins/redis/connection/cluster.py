@@ -10,7 +10,7 @@ from redis.cluster import ClusterNode
 from redis.connection import ConnectionPool
 
 from .clients import client_of_database
-from .database import Database, Opened
+from .database import Database, ProcessClient
 from .exchange import Exchange
 from .failures import code_word, is_lost_connection, is_reply
 
@@ -38,7 +38,7 @@ class ClusterDatabase(Database):
     _FOLLOWS_SLOT = True
 
     def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
-        self._part = part
+        super().__init__(part)
         self._cluster = client
         self._slot = client.keyslot(key)
         self._clients: dict[Address, redis.Redis] = {}
@@ -54,8 +54,8 @@ class ClusterDatabase(Database):
         return f"Redis Cluster at {host}:{port}, slot {self._slot}"
 
     @property
-    def _opened(self) -> Opened:
-        return Opened(self._client_at(self._node), None, self._process)
+    def _client(self) -> ProcessClient:
+        return ProcessClient(self._client_at(self._node), None, self._process)
 
     def close(self) -> None:
         """Close all connections, whatever node they are to. The next question opens anew.
@@ -64,9 +64,9 @@ class ClusterDatabase(Database):
         """
         clients, self._clients = self._clients, {}
         for client in clients.values():
-            Opened(client, None, self._process).close()
+            ProcessClient(client, None, self._process).close()
 
-    def _leave(self, _: Opened, /) -> None:
+    def _leave(self, left: ProcessClient) -> None:  # noqa: ARG002 - it is of one node
         # It may have been in the pool of any node.
         self.close()
 
@@ -96,25 +96,25 @@ class ClusterDatabase(Database):
         self._cluster.user_on_connect_func(connection)
 
     def _converse(
-        self, exchange: Exchange, question: Callable[[Exchange], Answer], is_repeatable: bool
+        self, exchange: Exchange, conversation: Callable[[Exchange], Answer], is_repeatable: bool
     ) -> Answer:
         if self._node_failed:
             self._node_failed = False
             self._turn_to(self._others(self._node)[0], exchange)
         try:
-            return self._follow(exchange, question, is_repeatable)
+            return self._follow(exchange, conversation, is_repeatable)
         except redis.RedisError as error:
             if not is_reply(error) or code_word(error) == "CLUSTERDOWN":
                 # By the next question another may have taken its place, if none has already.
-                self._node_failed |= exchange.pool is self._pool
+                self._node_failed |= exchange.pool is self._pool_at(self._node)
             raise
 
     def _follow(
-        self, exchange: Exchange, question: Callable[[Exchange], Answer], is_repeatable: bool
+        self, exchange: Exchange, conversation: Callable[[Exchange], Answer], is_repeatable: bool
     ) -> Answer:
         for _ in range(_MOST_REDIRECTIONS):
             try:
-                return super()._converse(exchange, question, is_repeatable)
+                return super()._converse(exchange, conversation, is_repeatable)
             except redis.ResponseError as error:
                 word = code_word(error)
                 if word not in {"MOVED", "ASK"}:
@@ -126,13 +126,13 @@ class ClusterDatabase(Database):
                 self._clients = {address: self._client_at(address)}
             else:
                 exchange.move(self._pool_at(address), asking=True)
-        return super()._converse(exchange, question, is_repeatable)
+        return super()._converse(exchange, conversation, is_repeatable)
 
     def _address_in(self, error: redis.ResponseError, exchange: Exchange) -> Address:
         # As in "MOVED 3999 127.0.0.1:6381"; an empty host is that of the node that was asked.
         host, _, port = str(error).rpartition(" ")[2].rpartition(":")
         host, number = self._cluster.nodes_manager.remap_host_port(
-            host or exchange.connection.host, int(port)
+            host or exchange.address[0], int(port)
         )
         return host, number
 

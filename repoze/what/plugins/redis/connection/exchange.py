@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha1
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import redis
@@ -39,36 +39,62 @@ class Script:
 
 
 class _Phase(Enum):
-    UNSENT = "not wholly sent, so not executed"
-    UNANSWERED = "sent; executed, or not"
-    ANSWERED = "nothing is owed"
+    NONE = "no connection is held"
+    CHANGING = "one is being taken, made, closed or given back"
+    CLOSED = "one is held, and has to be made anew"
+    UNSENT = "a command is not wholly sent, so not executed"
+    UNANSWERED = "a command is sent; executed, or not"
+    READ = "its reply is read, and nothing has been made of it"
+    CLEAN = "nothing is owed: it can be given back as it is"
 
 
 class Exchange:
-    """Commands and their replies, over the connection of *pool* that a question is asked on."""
+    """Commands and their replies, over the connection of *pool* that a question is asked on.
 
-    connection: redis.Connection
+    The phases of an attempt, and what ends it::
+
+        NONE, CLOSED -> CHANGING -> READ -> UNSENT -> UNANSWERED -> READ -> ... -> CLEAN
+                                    any of these -> CHANGING -> CLOSED    where it fails
+        CLEAN, CLOSED -> CHANGING -> NONE                                 `close`
+
+    Only what is CLEAN goes back to the pool as it is. Anything else would hand a late reply to the
+    next caller, and what makes no sense may be one. Where it was interrupted before it is NONE
+    again, a connection may be missing in the pool for good.
+    """
 
     def __init__(self, pool: ConnectionPool) -> None:
-        self.lost_reply = False
-        """Whether something was sent in full whose reply never came."""
-        self.was_lost = False
+        self.pool = pool
+        """Where the connection is from."""
+        self.connection: redis.Connection | None = None
+        """What is held of it."""
+        self.has_retried = False
         """Whether the connection was gone, so that the question is being asked again."""
         self.has_failed = False
         """Whether an attempt, this one or an earlier, ended in anything but an answer."""
-        self.pool = pool
-        """Where the connection is from."""
-        self._handled = sys.exc_info()[1]
+        self.lost_reply = False
+        """Whether something was sent in full whose reply never came."""
+        self._phase = _Phase.NONE
         self._asking = False
-        self._is_changing = False
-        self._has_connection = False
-        self._is_clean = True
-        self._phase = _Phase.ANSWERED
+        self._handled = sys.exc_info()[1]
 
     @property
     def has_leaked(self) -> bool:
         """Whether a connection may be missing in a pool, or be half made; ask after `close`."""
-        return self._is_changing or self._has_connection
+        return self._phase is not _Phase.NONE
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of who is asked, where it is a server of Sentinel's or of a cluster."""
+        return self._connection.host, self._connection.port
+
+    @property
+    def socket_timeout(self) -> float | None:
+        """For how many seconds a reply is waited for; `None` is for ever."""
+        return getattr(self.connection, "socket_timeout", None)
+
+    @property
+    def _connection(self) -> redis.Connection:
+        return cast(redis.Connection, self.connection)
 
     def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
         """Return what *question* makes of the replies that it asks this exchange for.
@@ -77,38 +103,46 @@ class Exchange:
         one may be as dead as the first.
         """
         try:
-            if not self._has_connection:
-                self._is_changing = True
-                self.connection = connection_from(self.pool)
-                self._has_connection = True
-                self._is_changing = False
-            elif not self._is_clean:
-                self._is_changing = True
-                self._phase = _Phase.UNSENT
-                self.connection.disconnect()
-                self.connection.connect()
-                self._is_changing = False
-            # Until it is known to be. Back in the pool, it would hand its late reply to the next
-            # caller. What makes no sense may be the late reply to something else.
-            self._is_clean = False
+            if self._phase is not _Phase.CLEAN:
+                self._connect()
+            self._phase = _Phase.READ
             answer = question(self)
-            self._is_clean = True
+            self._phase = _Phase.CLEAN
         except BaseException as error:
             forget_context(error, self._handled)
-            if self._phase is _Phase.ANSWERED and _is_answer(error):
-                self._is_clean = True
-                raise
-            self.has_failed = True
-            if self._has_connection:
-                self._is_clean = False
-                self.lost_reply |= self._phase is not _Phase.UNSENT
-                self.connection.disconnect()
+            if self._phase is _Phase.READ and _is_answer(error):
+                self._phase = _Phase.CLEAN
+            else:
+                self._fail(error)
             raise
         return answer
 
     def connect(self) -> None:
         """Make the connection of the next attempt, or make it anew, without asking anything."""
         self.attempt(lambda _: None)
+
+    def _connect(self) -> None:
+        self._phase = _Phase.CHANGING
+        if self.connection is None:
+            self.connection = connection_from(self.pool)
+        else:
+            self.connection.disconnect()
+            self.connection.connect()
+
+    def _fail(self, error: BaseException) -> None:
+        self.has_failed |= not _is_answer(error)
+        self.lost_reply |= self._phase in {_Phase.UNANSWERED, _Phase.READ}
+        if self.connection is not None:
+            self._phase = _Phase.CHANGING
+            self.connection.disconnect()
+            self._phase = _Phase.CLOSED
+        elif isinstance(error, redis.RedisError):
+            # The pool has taken back what it could not make.
+            self._phase = _Phase.NONE
+
+    def disconnect(self) -> None:
+        """Have what is asked next, by anybody, connect anew: that finds another server."""
+        self._connection.disconnect()
 
     def move(self, pool: ConnectionPool, *, asking: bool = False) -> None:
         """Let the next attempt be made on a connection of another pool.
@@ -122,15 +156,17 @@ class Exchange:
 
     def close(self) -> None:
         """Give the connection, if there is one, back to the pool."""
-        if self._has_connection:
-            self._is_changing = True
-            if not self._is_clean:
-                self.connection.disconnect()
-            self._has_connection = False
-            self.pool.release(self.connection)
-            self._is_changing = False
+        if self.connection is None:
+            return
+        is_clean = self._phase is _Phase.CLEAN
+        self._phase = _Phase.CHANGING
+        if not is_clean:
+            self.connection.disconnect()
+        connection, self.connection = self.connection, None
+        self.pool.release(connection)
+        self._phase = _Phase.NONE
 
-    def ask(self, *command: bytes | str | int) -> Any:
+    def send(self, *command: bytes | str | int) -> Any:
         """Send *command* and return the reply, with bytes for what is text."""
         if len(command) > MOST_ARGUMENTS:
             raise SourceError(
@@ -143,19 +179,20 @@ class Exchange:
         return self._send(command)
 
     def _send(self, command: tuple[bytes | str | int, ...]) -> Any:
+        connection = self._connection
         self._phase = _Phase.UNSENT
-        self.connection.send_command(*command)
+        connection.send_command(*command)
         self._phase = _Phase.UNANSWERED
         try:
-            reply = self.connection.read_response(disable_decoding=True)
+            reply = connection.read_response(disable_decoding=True)
         except redis.RedisError as error:
             if is_reply(error):
-                self._phase = _Phase.ANSWERED
+                self._phase = _Phase.READ
             if code_word(error) == "READONLY":
                 # Connecting anew finds the primary, where Sentinel or the name's address knows it.
-                self.connection.disconnect()
+                self.disconnect()
             raise
-        self._phase = _Phase.ANSWERED
+        self._phase = _Phase.READ
         return reply
 
     def evaluate(
@@ -190,11 +227,11 @@ class Exchange:
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], suffix: str = ""
     ) -> Any:
         try:
-            return self.ask("EVALSHA" + suffix, script.digest, len(keys), *keys, *arguments)
+            return self.send("EVALSHA" + suffix, script.digest, len(keys), *keys, *arguments)
         except redis.ResponseError as error:
             if code_word(error) != "NOSCRIPT":
                 raise
-        return self.ask("EVAL" + suffix, script.text, len(keys), *keys, *arguments)
+        return self.send("EVAL" + suffix, script.text, len(keys), *keys, *arguments)
 
 
 def _is_answer(error: BaseException) -> bool:

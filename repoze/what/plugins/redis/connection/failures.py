@@ -186,23 +186,28 @@ def without_secrets(error: Exception) -> Exception:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Operation:
     """What was asked of which server, for people to read: *operation* on *names*."""
 
-    operation: str
+    name: str
     names: tuple[bytes, ...] = ()
     is_write: bool = False
     is_in_parts: bool = False
     """Whether it writes step by step, so that a part may be done where it fails."""
 
     def __str__(self) -> str:
-        return f"{self.operation}({listed(self.names)})"
+        return f"{self.name}({listed(self.names)})"
 
 
 def source_error(
-    error: Exception, task: Task, server: object, *, lost_reply: bool, follows_slot: bool = False
+    error: Exception,
+    operation: Operation,
+    server: object,
+    *,
+    lost_reply: bool,
+    follows_slot: bool = False,
 ) -> SourceError:
-    """Return the error to raise from *error*, which *task* met at *server*.
+    """Return the error to raise from *error*, which *operation* met at *server*.
 
     :param lost_reply: whether something was sent whose reply never came: nobody knows then what
         became of a write.
@@ -232,9 +237,9 @@ def source_error(
         # From redis-py 8 on, the `repr` of its errors has no text.
         problem = f"{server} gave an answer that makes no sense: {type(error).__name__}: {error}."
         advice = "Is it a Redis server?"
-    written = None if task.is_in_parts or (task.is_write and lost_reply) else False
-    outcome = _OUTCOMES[written] if task.is_write else ""
-    text = " ".join(part for part in (f"{task}: {problem}", advice, outcome) if part)
+    written = None if operation.is_in_parts or (operation.is_write and lost_reply) else False
+    outcome = _OUTCOMES[written] if operation.is_write else ""
+    text = " ".join(part for part in (f"{operation}: {problem}", advice, outcome) if part)
     return (SourceUnavailable if unavailable else SourceError)(text, written=written)
 
 

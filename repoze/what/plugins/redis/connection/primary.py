@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _SHORTEST_PAUSE = 0.1
 
 
-class Confirmation(NamedTuple):
+class PrimaryAddress(NamedTuple):
     """What Sentinels said last of where the primary is, and since when that may be out of date."""
 
     address: tuple[str, int] | None = None
@@ -46,7 +46,7 @@ class PrimaryWatch:
     """
 
     def __init__(self, pool: SentinelConnectionPool, interval: float) -> None:
-        self.confirmation = Confirmation()
+        self.primary_address = PrimaryAddress()
         """The latest; it is replaced as a whole, and can be read at any time."""
         self._interval = interval
         self._sentinels: tuple[redis.Redis, ...] = tuple(pool.sentinel_manager.sentinels)
@@ -66,7 +66,7 @@ class PrimaryWatch:
                 threading.Thread(target=self._run, name="PrimaryWatch", daemon=True).start()
                 self._has_started = True
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         """Have it asked at once, without waiting for the answer."""
         if self._sleep is not None:
             with suppress(RuntimeError):
@@ -76,7 +76,7 @@ class PrimaryWatch:
     def stop(self) -> None:
         """Let the thread end, as soon as it has the answer that it may be waiting for."""
         self._is_over = True
-        self.hurry()
+        self.wake()
 
     def _run(self) -> None:
         if next(self._threads):
@@ -102,7 +102,7 @@ class PrimaryWatch:
             pool.sentinel_manager.sentinels = sentinels
             address = pool.get_master_address()
             if knowledge[sentinels[0]].is_settled:
-                self.confirmation = Confirmation(address, at)
+                self.primary_address = PrimaryAddress(address, at)
         except Exception as error:  # noqa: BLE001 - the next round may be answered
             # The text of the error may have a password in it.
             logger.debug(

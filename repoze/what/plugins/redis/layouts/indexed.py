@@ -3,19 +3,36 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
 
+from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
-from repoze.what.plugins.redis.connection.failures import Task
-from repoze.what.plugins.redis.connection.replies import array, flag, texts
+from repoze.what.plugins.redis.connection.failures import Operation, source_error
+from repoze.what.plugins.redis.connection.replies import flag, texts
 from repoze.what.plugins.redis.names import described
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 
-from .layout import Answer, Layout, no_section
+from .layout import Answer, Layout, Write, no_section
 from .scripts import script
+
+# How often a write that the server does not remember the one before of is sent, with another.
+_MOST_ATTEMPTS = 2
+# After these a near cache need not forget all: the answers that they change are to their names.
+_CHANGE_ANSWERS_TO_THEIR_NAMES = frozenset(
+    ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
+)
+
+
+class _Forgotten(AdapterError):  # noqa: N818 - it is no error, but an answer
+    """The server has forgotten the write before this one, which is not done: `latest` is one."""
+
+    def __init__(self, latest: bytes) -> None:
+        super().__init__(latest)
+        self.latest = latest
 
 
 class IndexKeys:
@@ -53,9 +70,10 @@ class IndexedLayout(Layout):
     """Sets of a source under keys of their own, with an index from items to sections.
 
     A lookup is one read of the index, whatever the size of the source. A write keeps the index in
-    step, and takes effect once, however often it is sent: it carries a token, which is stored with
-    its answer. It carries another that was stored before it was first sent, too: while that is
-    there, what came later is. So what is not there has not been done, and no clock is needed.
+    step, and takes effect once, however often it is sent: it carries a token (others call it an
+    idempotency key), which is stored with its answer. It carries another that was stored before it
+    was first sent, too: while that is there, what came later is. So what is not there has not been
+    done, and no clock is needed.
     """
 
     _REPEATS_WRITES = True
@@ -77,11 +95,6 @@ class IndexedLayout(Layout):
         )
     }
 
-    # Those whose names are items, or which change no answer of a lookup.
-    _NAME_THEIR_ITEMS = frozenset(
-        ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
-    )
-
     def __init__(
         self,
         database: Database,
@@ -98,17 +111,19 @@ class IndexedLayout(Layout):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        found = self._lookups.ask(
-            Task("find_sections", tuple(items)),
-            lambda exchange: texts(exchange.ask(command, *keys)),
+        found = self._reader.run(
+            Operation("find_sections", tuple(items)),
+            lambda exchange: texts(exchange.send(command, *keys)),
         )
         # What has no name is no section, whoever wrote it.
         return filter(None, found)
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
-        [items] = self._lookups.ask(Task("get_section_items", (section,)), self._reader((section,)))
+        [items] = self._reader.run(
+            Operation("get_section_items", (section,)), self._reading_of((section,))
+        )
         if items is None:
-            raise no_section(section, self._lookups)
+            raise no_section(section, self._reader)
         return items
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
@@ -118,30 +133,31 @@ class IndexedLayout(Layout):
         return self._is_member("item_is_included", self._keys.section_prefix + section, item)
 
     def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
-        return self._database.ask(
-            Task(operation, (name,)), lambda exchange: flag(exchange.ask("SISMEMBER", key, name))
+        return self._database.run(
+            Operation(operation, (name,)),
+            lambda exchange: flag(exchange.send("SISMEMBER", key, name)),
         )
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
-        return exchange.ask("SSCAN", self._keys.sections, cursor, "COUNT", count)
+        return exchange.send("SSCAN", self._keys.sections, cursor, "COUNT", count)
 
     def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
-        return exchange.ask("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", count)
+        return exchange.send("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", count)
 
-    def _write(
+    def _run(
         self,
-        task: Task,
-        question: Callable[[Exchange], tuple[Answer, bool]],
+        operation: Operation,
+        conversation: Callable[[Exchange], tuple[Answer, bool]],
         *,
         is_repeatable: bool,
     ) -> Answer:
         try:
-            return super()._write(task, question, is_repeatable=is_repeatable)
+            return super()._run(operation, conversation, is_repeatable=is_repeatable)
         finally:
             # Also where the outcome is unknown. What the server tells comes a moment later.
-            if self._near_cache is not None and task.operation != "check":
-                items = task.names if task.operation in self._NAME_THEIR_ITEMS else None
-                self._near_cache.forget(items)
+            if self._near_cache is not None and operation.name != "check":
+                by_name = operation.name in _CHANGE_ANSWERS_TO_THEIR_NAMES
+                self._near_cache.forget(operation.names if by_name else None)
 
     def _read(
         self,
@@ -155,28 +171,46 @@ class IndexedLayout(Layout):
             self._READS[operation], (self._keys.sections,), names, is_reading=is_reading
         )
 
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
-        script = self._WRITES[operation]
+    def _write_of(self, operation: Operation) -> Write:
+        # Made here, once: with another for each attempt, a write would be done twice.
         token = os.urandom(16).hex().encode()
-        known = self._known
+        return Write(
+            operation,
+            self._WRITES[operation.name],
+            (self._keys.sections,),
+            (token, self._known, *operation.names),
+        )
 
-        def send(exchange: Exchange) -> list[bytes]:
-            arguments = (token, known, *names)
-            return array(texts(exchange.evaluate(script, (self._keys.sections,), arguments)))
-
-        def write(exchange: Exchange) -> list[bytes]:
-            nonlocal known
-            reply = send(exchange)
-            # Where it knew of none, or no reply to it was lost, nothing has been done.
-            if reply[:1] == [b"forgotten"] and not (known and exchange.lost_reply):
-                known = reply[-1]
-                reply = send(exchange)
-            if reply[:1] == [b"forgotten"]:
-                raise redis.ResponseError(
-                    "FORGOTTEN so much has been written since that it cannot tell what was done"
-                )
-            if reply[:1] == [b"done"]:
+    def _carry_out(self, write: Write) -> Sequence[bytes]:
+        token, _, *names = write.arguments
+        for _ in range(_MOST_ATTEMPTS):
+            try:
+                details = super()._carry_out(write)
+            except _Forgotten as forgotten:
+                write = replace(write, arguments=(token, forgotten.latest, *names))
+            else:
                 self._known = token
-            return reply
+                return details
+        raise source_error(_has_forgotten(), write.operation, self._database, lost_reply=False)
 
-        return write
+    def _send(self, write: Write, exchange: Exchange) -> tuple[Sequence[bytes], bool]:
+        try:
+            return super()._send(write, exchange)
+        except _Forgotten:
+            # Where it knew of none, or no reply to it was lost, nothing has been done.
+            known = write.arguments[1]
+            if known and exchange.lost_reply:
+                raise _has_forgotten() from None
+            raise
+
+    def _refusal(self, reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError:
+        match reply:
+            case [b"forgotten", latest]:
+                return _Forgotten(latest)
+        return super()._refusal(reply, names)
+
+
+def _has_forgotten() -> redis.ResponseError:
+    return redis.ResponseError(
+        "FORGOTTEN so much has been written since that it cannot tell what was done"
+    )

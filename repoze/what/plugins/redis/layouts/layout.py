@@ -5,6 +5,8 @@ Sections and items are bytes here, and not empty; see `names`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from redis import InvalidResponse
@@ -17,8 +19,8 @@ from repoze.what.adapters import (
     NonExistingSectionError,
 )
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.exchange import Exchange
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.exchange import Exchange, Script
+from repoze.what.plugins.redis.connection.failures import Operation
 from repoze.what.plugins.redis.connection.replies import array, pages, texts
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
@@ -33,13 +35,23 @@ _SECTIONS_AT_A_TIME = 100
 _NAMES_AT_A_TIME = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What is sent for a write, each time that it is: nothing in it changes with the attempts."""
+
+    operation: Operation
+    script: Script
+    keys: tuple[bytes, ...]
+    arguments: tuple[bytes, ...]
+
+
 class Layout(ABC):
     """The operations of a source; a subclass says where in *database* the source lies.
 
     Each is one command or one script on the server, so nobody comes between its check and its
     write; those that read or review many sections alone are one for each so many.
 
-    :param lookups: the database on a replica, where there is one that lookups are to go to. What
+    :param reader: the database on a replica, where there is one that lookups are to go to. What
         precedes a write never does.
     :param wait_replicas: how many replicas have to confirm each write.
     :param saving: what counts the writes, where they are to be saved.
@@ -51,12 +63,12 @@ class Layout(ABC):
     def __init__(
         self,
         database: Database,
-        lookups: Database | None = None,
+        reader: Database | None = None,
         wait_replicas: int = 0,
         saving: Saving | None = None,
     ) -> None:
         self._database = database
-        self._lookups = lookups or database
+        self._reader = reader or database
         self._wait_replicas = wait_replicas
         self._saving = saving
 
@@ -102,8 +114,8 @@ class Layout(ABC):
         """Return what the script of *operation*, which may not only be reading, has for *names*."""
 
     @abstractmethod
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
-        """Return what asks the writing script of *operation* for an outcome and its details."""
+    def _write_of(self, operation: Operation) -> Write:
+        """Return what is to be sent for *operation*, which is a write."""
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
         """Return every section with its items, read about 100 at a time."""
@@ -121,7 +133,7 @@ class Layout(ABC):
             sections.pop(b"", None)
             return sections
 
-        return self._lookups.ask(Task("get_all_sections"), read)
+        return self._reader.run(Operation("get_all_sections"), read)
 
     def get_section_names(self) -> set[bytes]:
         """Return the names of all sections."""
@@ -133,7 +145,7 @@ class Layout(ABC):
                 for name in page
             }
 
-        return self._lookups.ask(Task("get_section_names"), read) - {b""}
+        return self._reader.run(Operation("get_section_names"), read) - {b""}
 
     def get_many_section_items(self, sections: Sequence[bytes]) -> dict[bytes, set[bytes]]:
         """Return the items of *sections*, but for those that are not there.
@@ -143,8 +155,8 @@ class Layout(ABC):
         found: dict[bytes, set[bytes]] = {}
         for start in range(0, len(sections), _SECTIONS_AT_A_TIME):
             names = tuple(sections[start : start + _SECTIONS_AT_A_TIME])
-            items_of_each = self._lookups.ask(
-                Task("get_many_section_items", names), self._reader(names)
+            items_of_each = self._reader.run(
+                Operation("get_many_section_items", names), self._reading_of(names)
             )
             found |= {
                 name: items
@@ -153,7 +165,7 @@ class Layout(ABC):
             }
         return found
 
-    def _reader(self, names: Sequence[bytes]) -> Callable[[Exchange], list[set[bytes] | None]]:
+    def _reading_of(self, names: Sequence[bytes]) -> Callable[[Exchange], list[set[bytes] | None]]:
         def read(exchange: Exchange) -> list[set[bytes] | None]:
             reply = self._read(exchange, "get_many_section_items", names)
             return [
@@ -168,6 +180,7 @@ class Layout(ABC):
 
         :return: problems, each with a section and an item, or empty bytes in place of one.
         """
+        operation = Operation("repair" if repair else "check", is_in_parts=repair)
         found: dict[tuple[Problem, bytes, bytes], None] = {}
         # What is granted and should not be goes first, before anything is refused or interrupted.
         steps = (b"take away", b"add") if repair else (b"check",)
@@ -183,11 +196,13 @@ class Layout(ABC):
                     words = array(texts(reply))
                     for kind, name, item in zip(words[::3], words[1::3], words[2::3], strict=True):
                         found[Problem(decode(kind)), name, item] = None
-            return list(found), repair and bool(found)
+            has_written = repair and bool(found)
+            if has_written:
+                self._confirm(exchange, operation)
+            return list(found), has_written
 
         # Asked again, what it has repaired would be missing in the answer.
-        task = Task("repair" if repair else "check", is_in_parts=repair)
-        return self._write(task, review, is_repeatable=not repair)
+        return self._run(operation, review, is_repeatable=not repair)
 
     def create_section(self, section: bytes) -> None:
         """Add *section*, without items.
@@ -249,40 +264,40 @@ class Layout(ABC):
         """
         return self._change("rename_item", item, new_item)
 
-    def _change(self, operation: str, *names: bytes) -> Sequence[bytes]:
-        write = self._writer(operation, names)
+    def _change(self, name: str, *names: bytes) -> Sequence[bytes]:
+        return self._carry_out(self._write_of(Operation(name, names, is_write=True)))
 
-        def change(exchange: Exchange) -> tuple[list[bytes], bool]:
-            reply = write(exchange)
-            if reply[:1] == [b"done"]:
-                return reply[1:], True
-            raise self._refusal(reply, names)
-
-        return self._write(
-            Task(operation, names, is_write=True), change, is_repeatable=self._REPEATS_WRITES
+    def _carry_out(self, write: Write) -> Sequence[bytes]:
+        """Return what there is to say of *write*, when it is done."""
+        return self._run(
+            write.operation, partial(self._send, write), is_repeatable=self._REPEATS_WRITES
         )
 
-    def _write(
+    def _send(self, write: Write, exchange: Exchange) -> tuple[Sequence[bytes], bool]:
+        reply = array(texts(exchange.evaluate(write.script, write.keys, write.arguments)))
+        if reply[:1] != [b"done"]:
+            raise self._refusal(reply, write.operation.names)
+        self._confirm(exchange, write.operation)
+        return reply[1:], True
+
+    def _confirm(self, exchange: Exchange, operation: Operation) -> None:
+        if self._wait_replicas:
+            confirm_replication(exchange, self._wait_replicas, operation, self._database)
+
+    def _run(
         self,
-        task: Task,
-        question: Callable[[Exchange], tuple[Answer, bool]],
+        operation: Operation,
+        conversation: Callable[[Exchange], tuple[Answer, bool]],
         *,
         is_repeatable: bool,
     ) -> Answer:
-        """Return the answer to *question*, and make sure that what it has written will last.
+        """Return the answer of *conversation*, and see to what it has written.
 
-        :param question: returns an answer, and whether it has written anything.
+        :param conversation: returns an answer, and whether it has written anything.
         """
-
-        def write_and_confirm(exchange: Exchange) -> tuple[Answer, bool]:
-            answer, has_written = question(exchange)
-            if has_written and self._wait_replicas:
-                confirm_replication(exchange, self._wait_replicas, task, self._database)
-            return answer, has_written
-
         try:
-            answer, has_written = self._database.ask(
-                task, write_and_confirm, is_repeatable=is_repeatable
+            answer, has_written = self._database.run(
+                operation, conversation, is_repeatable=is_repeatable
             )
         except TooFewReplicas:
             self._count_write()

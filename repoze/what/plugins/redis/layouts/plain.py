@@ -4,16 +4,16 @@ Redis has no empty set: a section without items has the one member ``''``. This 
 2009 stored its sources.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
 
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
-from repoze.what.plugins.redis.connection.failures import Task, code_word
-from repoze.what.plugins.redis.connection.replies import array, flag, texts
+from repoze.what.plugins.redis.connection.failures import Operation, code_word
+from repoze.what.plugins.redis.connection.replies import flag, texts
 
-from .layout import Layout, no_section
+from .layout import Layout, Write, no_section
 from .scripts import script
 
 # Keys that no script looks at. They are of two slots, so that a node of a cluster, which has only
@@ -50,8 +50,8 @@ class PlainLayout(Layout):
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        found = self._lookups.ask(
-            Task("find_sections", tuple(items)),
+        found = self._reader.run(
+            Operation("find_sections", tuple(items)),
             lambda exchange: texts(
                 exchange.evaluate(self._FIND, _TWO_SLOTS, items, is_reading=True)
             ),
@@ -62,40 +62,40 @@ class PlainLayout(Layout):
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         def read(exchange: Exchange) -> set[bytes]:
             try:
-                items = texts(exchange.ask("SMEMBERS", section))
+                items = texts(exchange.send("SMEMBERS", section))
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
-                raise no_section(section, self._lookups, "value of another type") from error
+                raise no_section(section, self._reader, "value of another type") from error
             if not items:
-                raise no_section(section, self._lookups)
+                raise no_section(section, self._reader)
             return set(items) - {b""}
 
-        return self._lookups.ask(Task("get_section_items", (section,)), read)
+        return self._reader.run(Operation("get_section_items", (section,)), read)
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
-        kinds = self._database.ask(
-            Task("section_exists", (section,)),
-            lambda exchange: texts([exchange.ask("TYPE", section)]),
+        kinds = self._database.run(
+            Operation("section_exists", (section,)),
+            lambda exchange: texts([exchange.send("TYPE", section)]),
         )
         return kinds == [b"set"]
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
         def read(exchange: Exchange) -> bool:
             try:
-                return flag(exchange.ask("SISMEMBER", section, item))
+                return flag(exchange.send("SISMEMBER", section, item))
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
                 return False
 
-        return self._database.ask(Task("item_is_included", (section, item)), read)
+        return self._database.run(Operation("item_is_included", (section, item)), read)
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
         return self._read(exchange, "get_section_names_page", (cursor, b"%d" % count))
 
     def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
-        return exchange.ask("SCAN", cursor, "COUNT", count)
+        return exchange.send("SCAN", cursor, "COUNT", count)
 
     def _read(
         self,
@@ -108,7 +108,8 @@ class PlainLayout(Layout):
         script = self._READS[operation]
         return exchange.evaluate(script, _TWO_SLOTS, names, is_reading=is_reading)
 
-    def _writer(self, operation: str, names: Sequence[bytes]) -> Callable[[Exchange], list[bytes]]:
-        script, number_of_keys = self._WRITES[operation]
-        keys, arguments = (*names[:number_of_keys], *_TWO_SLOTS), names[number_of_keys:]
-        return lambda exchange: array(texts(exchange.evaluate(script, keys, arguments)))
+    def _write_of(self, operation: Operation) -> Write:
+        script, number_of_keys = self._WRITES[operation.name]
+        names = operation.names
+        keys = (*names[:number_of_keys], *_TWO_SLOTS)
+        return Write(operation, script, keys, names[number_of_keys:])

@@ -2,7 +2,7 @@
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.connection.exchange import Exchange
-from repoze.what.plugins.redis.connection.failures import Task, is_of_talking
+from repoze.what.plugins.redis.connection.failures import Operation, is_of_talking
 from repoze.what.plugins.redis.connection.replies import number
 
 _SECONDS = 1.0
@@ -19,33 +19,35 @@ class TooFewReplicas(SourceError):  # noqa: N818 - it reads as what it reports
     """
 
 
-def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: object) -> None:
+def confirm_replication(
+    exchange: Exchange, wanted: int, operation: Operation, server: object
+) -> None:
     """Return when *wanted* replicas have what was written on the connection of *exchange*.
 
-    :param task: the write, and *server*, where it took effect, for the error to name.
+    :param operation: the write, and *server*, where it took effect, for the error to name.
     :raises TooFewReplicas: where they do not in a second, or in half of the client's
         ``socket_timeout`` if that is less; with a cause, where the server could not be asked.
     """
-    time_out = getattr(exchange.connection, "socket_timeout", None)
+    time_out = exchange.socket_timeout
     seconds = min(_SECONDS, time_out * _SHARE_OF_TIME_OUT) if time_out else _SECONDS
     # To the server, 0 is for ever.
     milliseconds = max(1, int(seconds * 1000))
     try:
-        confirmed = number(exchange.ask("WAIT", wanted, milliseconds))
+        confirmed = number(exchange.send("WAIT", wanted, milliseconds))
     except Exception as error:
         if not is_of_talking(error):
             raise
         # Whatever it is, what was written stays so.
         raise TooFewReplicas(
-            f"{task}: it took effect ({server}), but whether {wanted} of its replicas have it "
+            f"{operation}: it took effect ({server}), but whether {wanted} of its replicas have it "
             f"could not be asked: {error}",
             written=True,
         ) from error
     if confirmed < wanted:
         # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
-        exchange.connection.disconnect()
+        exchange.disconnect()
         raise TooFewReplicas(
-            f"{task}: it took effect ({server}), but {confirmed} of its replicas confirmed it "
+            f"{operation}: it took effect ({server}), but {confirmed} of its replicas confirmed it "
             f"within {seconds:g} s, not {wanted}. Look at how far they are behind, and do not "
             "write it again.",
             written=True,

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import Task
+from repoze.what.plugins.redis.connection.failures import Operation
 from repoze.what.plugins.redis.names import described
 
 Save: TypeAlias = Literal["background", "sync"]
@@ -60,8 +60,8 @@ class Saving:
     def _begin(self) -> bool:
         """Return whether nothing is left to do: it is saved or being saved, or cannot be."""
         try:
-            self._database.ask(
-                Task(self._command[0]), lambda exchange: exchange.ask(*self._command)
+            self._database.run(
+                Operation(self._command[0]), lambda exchange: exchange.send(*self._command)
             )
         except AdapterError as error:
             if _IN_PROGRESS in str(error.__cause__):

@@ -120,7 +120,7 @@ class NearCache:
         self._max_staleness = max_staleness
         self._max_age = max_age
         # To ask for it is to look whether this is still the same process, and that has been done.
-        self._is_of_sentinels = database.confirmation is not None
+        self._is_of_sentinels = database.primary_address is not None
         # By process. In a child it is made when that first asks: what the parent has is left alone,
         # and whatever replaces the locks of Python has done so by then.
         self._states: dict[int, _State] = {}
@@ -196,7 +196,7 @@ class NearCache:
             return False
         proved_at = tracking.proved_at
         if self._is_of_sentinels:
-            address, confirmed_at = self._database.confirmation or (None, 0.0)
+            address, confirmed_at = self._database.primary_address or (None, 0.0)
             if address not in {None, tracking.address}:
                 self._distrust(state, f"Sentinel names another primary, at {address}.")
                 return False
@@ -238,7 +238,7 @@ class NearCache:
 
     def _connect(self, state: _State, began: float) -> None:
         """Make the connection, unless somebody does already, in what is left of a lookup's time."""
-        address, _ = self._database.confirmation or (None, None)
+        address, _ = self._database.primary_address or (None, None)
         if self._is_of_sentinels and address is None:
             # They are being asked, and no lookup waits for that.
             return

@@ -65,7 +65,7 @@ class Tracking:
         connection: Any = client.connection_pool.make_connection()
         self._connection = connection
         try:
-            self._hurry(began)
+            self._shorten_time_outs(began)
             if address is None:
                 connection.connect()
             else:
@@ -75,7 +75,7 @@ class Tracking:
             self.close()
             raise
 
-    def _hurry(self, began: float) -> None:
+    def _shorten_time_outs(self, began: float) -> None:
         connection = self._connection
         waits = connection.socket_connect_timeout, connection.socket_timeout
         if None in waits:
