@@ -2,7 +2,12 @@
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.connection.exchange import Exchange
-from repoze.what.plugins.redis.connection.failures import Task, is_of_talking
+from repoze.what.plugins.redis.connection.failures import (
+    Task,
+    is_of_talking,
+    text_of,
+    without_secrets,
+)
 from repoze.what.plugins.redis.connection.replies import number
 
 _SECONDS = 1.0
@@ -37,8 +42,8 @@ def confirm_replication(exchange: Exchange, wanted: int, task: Task, server: obj
         # Whatever it is, what was written stays so.
         raise TooFewReplicas(
             f"{task}: it took effect ({server}), but whether {wanted} of its replicas have it "
-            f"could not be asked: {error}"
-        ) from error
+            f"could not be asked: {text_of(error)}"
+        ) from without_secrets(error)
     if confirmed < wanted:
         # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
         exchange.connection.disconnect()

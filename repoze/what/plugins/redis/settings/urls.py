@@ -17,7 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError
-from repoze.what.plugins.redis.connection.failures import Task, source_error
+from repoze.what.plugins.redis.connection.failures import Task, source_error, without_secrets
 
 from .options import (
     OPTIONS_OF_ADAPTERS,
@@ -124,7 +124,9 @@ class RedisURL:
                     f"{scheme}:// instead."
                 ) from error
             reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            raise source_error(reason, Task("connect"), self.address, lost_reply=False) from error
+            raise source_error(
+                reason, Task("connect"), self.address, lost_reply=False
+            ) from without_secrets(reason)
 
     def _client_of_service(
         self, service: str, settings: dict[str, Any], *, of_replica: bool
