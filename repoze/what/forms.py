@@ -8,9 +8,10 @@ read differently is not read.
 import os
 import re
 from collections.abc import Iterator
+from html import unescape
 from itertools import pairwise
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from webob import Request
 from webob.request import DisconnectionError
@@ -22,10 +23,14 @@ _MULTIPART = "multipart/form-data"
 
 # To WebOb a ; is an &, and one digit behind a % will do.
 _MALFORMED_QUERY = re.compile(r";|%(?![0-9A-Fa-f]{2})")
-_PARAMETER = re.compile(r';[ \t]*([\w*-]+)=(?:"([^"\\]*)"|([^\s"\\;,]+))[ \t]*', re.ASCII)
+# What is not quoted is a token: at another character Werkzeug stops reading.
+_UNQUOTED = r"[\w!#$%&'*+.^`|~-]+"
+_PARAMETER = re.compile(rf';[ \t]*([\w*-]+)=(?:"([^"\\]*)"|({_UNQUOTED}))[ \t]*', re.ASCII)
 _BOUNDARY = re.compile(r"[^\s\"\\;,\x00-\x1f\x7f-\U0010ffff]{1,70}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~\w-]+):[ \t]*([^\x00-\x1f\x7f-\x9f\u2028\u2029]*)", re.ASCII)
 
+# RFC 8187: a charset, a language, and what is encoded.
+_EXTENDED_NAME = re.compile(r"(?i:utf-8)'[\w-]*'([^']+)", re.ASCII)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 # In bytes. Those of a browser have some hundred.
@@ -44,6 +49,10 @@ def read_query(environ: dict[str, Any]) -> list[tuple[str, str]]:
     query = environ.get("QUERY_STRING") or ""
     if _MALFORMED_QUERY.search(query):
         raise UnclearFormError("The query has a ; or a % that is not encoded")
+    content_type = environ.get("CONTENT_TYPE") or ""
+    if query and "charset" in content_type.lower():
+        # To Django it is that of the query, too, be there a body or not.
+        _check_charset(_parameters(_split(content_type)[1]))
     try:
         return _read_urlencoded(query.encode("latin-1"))
     except UnicodeError:
@@ -69,12 +78,18 @@ def read_form(environ: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _may_have_form(request: Request) -> bool:
     media_type = _split(request.environ.get("CONTENT_TYPE"))[0].strip().lower()
-    # To WebOb, what is posted without a type is a form.
-    return "form" in media_type or (not media_type and request.method == "POST")
+    # To WebOb, what is posted without a type is a form; to Werkzeug, up to 2.3, any url-encoded.
+    return (
+        "form" in media_type
+        or "url-encoded" in media_type
+        or (not media_type and request.method == "POST")
+    )
 
 
 def _make_seekable(request: Request) -> int:
     """Have the body where it can be read again, and return its size."""
+    if "wsgi.input" not in request.environ:
+        raise UnclearFormError("The form is not there to be read")
     length = _length(request.environ)
     if length == 0:
         return 0
@@ -151,7 +166,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 def _check_charset(parameters: dict[str, str]) -> None:
     if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-        raise UnclearFormError("The form is not UTF-8")
+        raise UnclearFormError("The request is not UTF-8")
 
 
 # Forms of several parts
@@ -233,7 +248,7 @@ def _read_field(body: BinaryIO, start: int, end: int) -> tuple[str, str | None]:
     disposition, rest = _split(headers.get("content-disposition"))
     named = _parameters(rest)
     name = named.pop("name", "")
-    is_file = bool(named.get("filename"))
+    is_file = _is_file(named)
     # Django strips names, and Werkzeug takes %22 for a quotation mark.
     if (
         disposition.strip().lower() != "form-data"
@@ -241,7 +256,6 @@ def _read_field(body: BinaryIO, start: int, end: int) -> tuple[str, str | None]:
         or not name
         or "%22" in name
         or named.keys() - {"filename", "filename*"}
-        or ("filename*" in named and not is_file)
         # As a browser sends it where no file is chosen.
         or ("filename" in named and not is_file and start != end)
     ):
@@ -262,10 +276,34 @@ def _read_field(body: BinaryIO, start: int, end: int) -> tuple[str, str | None]:
     _check_charset(parameters)
     if is_file:
         return name, None
+    if "filename" in named and parameters:
+        # WebOb fails.
+        raise UnclearFormError("A part of the form that is no file says how it is encoded")
     try:
         return name, _text(body, start, end).decode()
     except UnicodeError:
         raise UnclearFormError("The form is not UTF-8") from None
+
+
+def _is_file(named: dict[str, str]) -> bool:
+    """Whether a part is a file: one that has a name for all who read it, in each way it is given.
+
+    Of a name Django leaves out folders and what cannot be printed. Where nothing is left it takes
+    the part for a text, or for nothing.
+    """
+    names = [named.get("filename", "")]
+    if "filename*" in named:
+        extended = _EXTENDED_NAME.fullmatch(named["filename*"])
+        if not extended:
+            raise UnclearFormError("A header of the form says something in an unusual way")
+        names.append(unquote(extended[1], errors="replace"))
+    elif not names[0]:
+        return False
+    for each in names:
+        base = re.split(r"[/\\]", unescape(each))[-1]
+        if "".join(filter(str.isprintable, base)).strip(" .") == "":
+            raise UnclearFormError("A file of the form has no name")
+    return True
 
 
 def _headers(text: bytes) -> dict[str, str]:

@@ -9,12 +9,19 @@ from configparser import ConfigParser
 from inspect import iscoroutinefunction, signature
 from typing import Any
 
+from repoze.who.api import make_registries
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
 from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
 from zope.interface import implementer
 
-from repoze.what.adapters import SourceAdapter, SourceError, as_set, check_adapter
+from repoze.what.adapters import (
+    SourceAdapter,
+    SourceError,
+    as_set,
+    can_be_called,
+    check_adapter,
+)
 
 from .predicates import on_one_line
 from .remote_user import RemoteUser
@@ -25,6 +32,7 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 # The signatures of plugins are repoze.who's.
 # ruff: noqa: ARG001, ARG002
 
+_KINDS_OF_PLUGINS = ("identifiers", "authenticators", "challengers", "mdproviders")
 # Where the user id that the request says waits for `_Preauthenticated`, out of repoze.who's sight.
 _FORGED_USER_ID = "repoze.what.forged_userid"
 
@@ -71,10 +79,10 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
         ``mdproviders`` are empty then, and ``challenge_decider`` and ``request_classifier`` (also
         ``classifier``) repoze.who's own.
     :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else,
-        ``remote_user`` and ``trusted_proxies`` make no sense, or there are plugins that log in
-        besides.
-    :raises TypeError: for an argument that repoze.who does not know, an application that is none or
-        is one of ASGI, and where `AuthorizationMetadata` raises it.
+        ``remote_user`` and ``trusted_proxies`` make no sense, there are plugins that log in
+        besides, or a plugin is none of the kind that it is given as.
+    :raises TypeError: for an argument that repoze.who does not know, an application that is none,
+        is what makes one or is one of ASGI, and where `AuthorizationMetadata` raises it.
 
     With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
     about each request is written to standard output. That lookups fail, and that they work again,
@@ -84,13 +92,14 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
     skip = _is_true(skip_authentication)
     if on_unavailable not in tuple(CONSEQUENCES):
         raise ValueError(f"on_unavailable is none of {', '.join(CONSEQUENCES)}")
-    for kind in ("identifiers", "authenticators", "challengers", "mdproviders"):
+    for kind in _KINDS_OF_PLUGINS:
         who_args[kind] = _plugins(kind, who_args.get(kind) or ())
     trusted = _trusted_user(remote_user, trusted_proxies, who_args)
     metadata = _WatchedMetadata(
         group_adapters, permission_adapters, Outage(CONSEQUENCES[on_unavailable])
     )
     who_args["mdproviders"].append(("authorization_md", metadata))
+    _check_plugins(who_args)
     if who_args.get("challenge_decider") is None:
         who_args["challenge_decider"] = default_challenge_decider
     if who_args.get("request_classifier") is None and who_args.get("classifier") is None:
@@ -122,6 +131,14 @@ def _plugins(kind: str, given: Iterable[Any]) -> list[tuple[str, Any]]:
                 continue
         raise TypeError(f"{kind} are pairs of a name and a plugin, not {type(each).__name__}")
     return plugins
+
+
+def _check_plugins(who_args: Mapping[str, Any]) -> None:
+    # repoze.who would check them in each request.
+    make_registries(*(who_args[kind] for kind in _KINDS_OF_PLUGINS))
+    for name in ("challenge_decider", "request_classifier", "classifier"):
+        if who_args.get(name) is not None and not callable(who_args[name]):
+            raise TypeError(f"{name} is no function: it cannot be called")
 
 
 def _on_one_line(record: logging.LogRecord) -> bool:
@@ -165,6 +182,13 @@ def _check_application(app: object) -> None:
         or _parameters(app)[:3] == ["scope", "receive", "send"]
     ):
         raise TypeError(f"app is an ASGI application ({name}), and setup_auth is for those of WSGI")
+    # What an instance of a class is made with is known, and what comes of it: an iterable answers.
+    is_made = isinstance(app, type) and not hasattr(app, "__iter__")
+    if is_made or not can_be_called(app, {}, None):
+        raise TypeError(
+            f"app is no WSGI application: {name} is not called with an environment and a "
+            "start_response. If it makes the application, call it first"
+        )
 
 
 def _parameters(app: Callable[..., object]) -> list[str]:

@@ -2,7 +2,14 @@
 
 import re
 from collections.abc import Iterable, MutableMapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Any
 
 _VARIABLE = "REMOTE_USER"
@@ -10,6 +17,8 @@ _VARIABLE = "REMOTE_USER"
 _NOBODY = "(null)"
 _HEADER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 _SOCKET = "unix"
+# A network that is no list would be taken for its addresses, one by one.
+_ADDRESSES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 # What servers say of one that came by a socket in the file system; waitress says the last.
 _OF_A_SOCKET = {"", "localhost"}
 
@@ -23,8 +32,8 @@ class RemoteUser:
     """
 
     def __init__(self, remote_user: str, trusted_proxies: str | Iterable[str] | None) -> None:
-        if isinstance(trusted_proxies, str):
-            trusted_proxies = trusted_proxies.replace(",", " ").split()
+        if isinstance(trusted_proxies, (str, *_ADDRESSES)):
+            trusted_proxies = str(trusted_proxies).replace(",", " ").split()
         proxies = list(trusted_proxies or ())
         self._is_header = remote_user != _VARIABLE
         if self._is_header and not _HEADER.fullmatch(remote_user):

@@ -76,6 +76,15 @@ def test_new_group_does_not_inherit(run, staff, target, target_groups, target_pe
     assert target_groups.get_all_sections() == {}
 
 
+def test_new_group_whose_renaming_was_interrupted(
+    refused, staff, target, target_groups, target_permissions
+):
+    target_permissions.create_section("publish")
+    target_permissions.include_item("publish", "'editors' -> 'redaction' (being renamed)")
+    assert refused("copy", target).startswith("Error: Kept for ")
+    assert target_groups.get_section_names() == set()
+
+
 @pytest.mark.parametrize("kind", ["groups", "permissions"])
 @pytest.mark.parametrize("number", ["1", "2"])
 def test_copy_into_a_database_of_the_other_layout(refused, staff, url, kind, number):

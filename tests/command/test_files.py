@@ -204,6 +204,7 @@ class TestJSON:
             ('{"groups": {},\n"groups": {}}', f"2, column 1: {WANTED_KEY}."),
             ('{"groups": {"a": [],\n "b": [], "a": []}}', "'a' comes twice among the groups."),
             ('{"groups": {"7": [], "\\u0037": []}}', "'7' comes twice among the groups."),
+            ('{"groups": {"é": [], "é": []}}', "'é' comes twice among the groups."),
             ('{"groups" {}}', "1, column 11: a colon is wanted there, not an object."),
             ('{"groups": {"a" []}}', "1, column 17: a colon is wanted there, not a list."),
             ("{groups: {}}", "1, column 2: that is no JSON: text is written in double quotes."),
@@ -451,6 +452,12 @@ class TestFile:
         done("export", "json", str(link), "--yes")
         assert link.is_symlink()
         assert path.read_text() == STAFF_AS_JSON
+
+    def test_loop_of_links(self, refused, staff, tmp_path):
+        (tmp_path / "one").symlink_to(tmp_path / "other")
+        (tmp_path / "other").symlink_to(tmp_path / "one")
+        path = tmp_path / "one"
+        assert refused("export", "json", str(path)).startswith(f"Error: {path}: Too many levels")
 
     def test_device(self, done, staff, tmp_path):
         pipe = tmp_path / "pipe"

@@ -349,6 +349,7 @@ def test_options_after_the_command(done, server):
     url = ("--url", f"redis://127.0.0.1:{server.port}")
     databases = ("--groups-db", "4", "--permissions-db", "5")
     done("groups", "create", *url, *databases, "plain")
+    done("permissions", "create", *url, *databases, "read")
     done(*url, "groups", *databases, "create", "other")
     indexed = ("--db=4", "--namespace=n")
     done("--url", "redis://127.0.0.1:1", "groups", "create", "indexed", *url, *indexed)

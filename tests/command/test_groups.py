@@ -6,7 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from repoze.what.adapters import ItemPresentError, SourceUnavailable
+from repoze.what.adapters import (
+    ItemPresentError,
+    NonExistingSectionError,
+    SourceUnavailable,
+)
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 pytestmark = pytest.mark.usefixtures("url")
@@ -233,6 +237,78 @@ def test_revoked_while_a_rename_is_completed(
         "Permissions that go along: 'write'\n"
     )
     assert permissions.find_sections("redaction") == {"write", *granted}
+
+
+@pytest.mark.parametrize("new_name", ["", "red"])
+def test_rename_that_is_refused(run, done, *, staff, groups, permissions, new_name):
+    """Its permissions had been set aside before; the group has them again."""
+    raw = groups.db_connection
+    if groups.namespace is None:
+        raw.set("red", "no set")
+    else:
+        raw.sadd("{tests}:groups:section:red", "mallory")
+    before = groups.get_many_section_items(["editors"]), permissions.get_all_sections()
+    for _ in range(2):
+        result = run("groups", "rename", "editors", new_name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.endswith(" The group and its permissions are as before.\n")
+        assert "Run it again" not in result.stderr
+        after = groups.get_many_section_items(["editors"]), permissions.get_all_sections()
+        assert after == before
+    done("groups", "rename", "editors", "redaction")
+    assert permissions.find_sections("redaction") == {"publish", "write"}
+
+
+def test_rename_that_is_refused_and_cannot_be_looked_at(run, *, staff, permissions, monkeypatch):
+    """As where the group has gone meanwhile."""
+
+    def delete_first(adapter, group, _):
+        adapter.delete_section(group)
+        raise NonExistingSectionError(GONE)
+
+    monkeypatch.setattr(RedisGroupAdapter, "edit_section", delete_first)
+    result = run("groups", "rename", "editors", "redaction")
+    assert (result.exit_code, result.stderr) == (2, f"Error: {GONE} {AGAIN}\n")
+    assert permissions.find_sections(WAITING) == {"publish", "write"}
+
+
+def test_permission_that_cannot_be_read(run, done, *, staff, groups, permissions):
+    """A foreign key among the permissions stops none of the groups' commands."""
+    raw = permissions.db_connection
+    if permissions.namespace is None:
+        raw.set("foreign", "no set")
+    else:
+        raw.sadd("{tests}:permissions:sections", "foreign")
+        raw.set("{tests}:permissions:section:foreign", "no set")
+    done("groups", "create", "new")
+    done("groups", "rename", "editors", "redaction")
+    assert run("groups", "delete", "redaction", "--yes").exit_code == 0
+    assert permissions.find_sections("redaction") == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "accept"),
+    [
+        (("create", "new"), "--inherit"),
+        (("rename", "editors", "redaction"), "--leave-permissions"),
+        (("delete", "editors", "--yes"), "--leave-permissions"),
+    ],
+)
+def test_no_permissions_at_all(run, groups, staff, command, accept):
+    """The number of their database is mistyped: what belongs to the group would stay there."""
+    before = groups.get_all_sections()
+    result = run("--permissions-db", "8", "groups", *command)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("Error: There are no permissions in Redis at 127.0.0.1:")
+    assert result.stderr.endswith(f"the application has them? If it is, say {accept}.\n")
+    assert groups.get_all_sections() == before
+    assert run("--permissions-db", "8", "groups", *command, accept).exit_code == 0
+
+
+def test_show_without_permissions(run, staff):
+    result = run("--permissions-db", "8", "groups", "show", "editors")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("There are no permissions in Redis at 127.0.0.1:")
 
 
 KEPT = (

@@ -94,6 +94,20 @@ def test_new_group_does_not_inherit(import_, staff, groups, permissions):
     assert permissions.find_sections("sellers") == {"publish", "sell"}
 
 
+WAITING = "'editors' -> 'redaction' (being renamed)"
+
+
+@pytest.mark.parametrize("group", ["editors", "redaction"])
+def test_new_group_whose_renaming_was_interrupted(import_, staff, groups, permissions, group):
+    """To go on with that would give its new members what is set aside."""
+    permissions.rename_item("editors", WAITING)
+    groups.delete_section("editors")
+    result = import_({group: ["mallory"]}, {})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f'Error: Kept for "{WAITING}", which was interrupted: ')
+    assert groups.get_section_names() == {"interns", "writers"}
+
+
 def test_new_group_has_what_the_file_gives_it(import_, staff, permissions):
     """As where its permissions were imported before, by themselves."""
     permissions.include_items("sell", ["sellers"])

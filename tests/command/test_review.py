@@ -95,10 +95,10 @@ def test_permissions_that_cannot_be_read(run, staff, groups, *, monkeypatch, err
     if is_tampered:
         groups.db_connection.sadd("{tests}:groups:item:mallory", "editors")
 
-    def fail(_):
+    def fail(*_):
         raise error("The server is gone.")
 
-    monkeypatch.setattr(RedisPermissionAdapter, "get_all_sections", fail)
+    monkeypatch.setattr(RedisPermissionAdapter, "get_many_section_items", fail)
     result = run("check")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "Error: The server is gone.\n"

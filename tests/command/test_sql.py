@@ -338,3 +338,15 @@ def test_group_without_a_name(refused, url, tmp_path):
     database.execute("INSERT INTO tg_group (group_name) VALUES (NULL)")
     assert "None cannot name a section or an item" in refused("import", "sql", database.url)
     database.close()
+
+
+def test_user_without_a_name(refused, url, tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/data.db")
+    database.execute("INSERT INTO tg_group (group_id, group_name) VALUES (1, 'editors')")
+    database.execute("DROP TABLE tg_user")
+    database.execute("CREATE TABLE tg_user (user_id INTEGER PRIMARY KEY, user_name TEXT)")
+    database.execute("INSERT INTO tg_user (user_id, user_name) VALUES (1, NULL)")
+    database.execute("INSERT INTO tg_user_group (user_id, group_id) VALUES (1, 1)")
+    line = refused("import", "sql", database.url)
+    assert line == "Error: the database: 'editors' has an item whose tg_user.user_name is NULL.\n"
+    database.close()

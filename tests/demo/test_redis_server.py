@@ -265,6 +265,7 @@ def test_the_users_server_is_named_without_its_password(url, place, command_line
         "redis://:s3cret@[::1",
         "redis://localhost?s3cret=1",
         "redis://:s3cret@localhost?socket_timeout=soon",
+        "unix://:Z/s3cret@/run/redis.sock",
     ],
 )
 def test_a_url_that_makes_no_sense_is_not_quoted(url):

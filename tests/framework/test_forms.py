@@ -391,6 +391,18 @@ def test_lengths(length, terminated, coding):
             assert application(fresh)[1] == form, application
 
 
+def test_body_that_is_not_there():
+    """As the server that speaks ASGI has Django keep it."""
+    environ = environ_of(body=b"role=admin")
+    del environ["wsgi.input"]
+    for length in ("10", ""):
+        assert not Reads().is_met({**environ, "CONTENT_LENGTH": length})
+
+
+def test_type_that_one_program_takes_for_a_form():
+    assert not Reads().is_met(environ_of("application/x-url-encoded", b"role=admin"))
+
+
 def test_body_that_ends_by_itself():
     """As gunicorn and mod_wsgi have those that come in chunks."""
     chunked = {"CONTENT_LENGTH": None, "wsgi.input_terminated": True}
@@ -481,6 +493,12 @@ DISPOSITIONS = [
     'form-data; name = "role"',
     'form-data; name="role"; filename=a b',
     'form-data; name="r\u2028ole"',
+    *(f"form-data; name=role{sign}x" for sign in "/()<>@:?[]={}\xe9"),
+    *(
+        f'form-data; name="role"; filename="a"; filename*={name}'
+        for name in ("utf-8''", "utf-8'en'", "''", "%20", "utf-8''%20", "bogus''x", "utf-8''b")
+    ),
+    *(f'form-data; name="role"; filename="{name}"' for name in ("..", ".", "a/", "a\xa0", " ")),
 ]
 HEADERS = [
     (),
@@ -542,6 +560,11 @@ def test_headers_of_parts():
         part('form-data; name="role"; filename="a"', "Content-Type: text/plain; charset=utf-16"),
         part('form-data; name="role"; filename="a"', "Content-Length: 2"),
         part('form-data; name="role"; filename="a"', "Content-Transfer-Encoding: base64"),
+        part(
+            'form-data; name="role"; filename=""',
+            "Content-Type: text/plain; charset=utf-8",
+            body=b"",
+        ),
     ],
 )
 def test_part_that_no_browser_sends(odd):
@@ -619,6 +642,13 @@ def test_boundaries(boundary, is_read):
         "body": multipart(part(), part('form-data; name="a"'), boundary=boundary.encode()),
     }
     assert assert_read_alike(**request) is is_read
+
+
+def test_boundary_that_is_no_token():
+    """To Werkzeug, it ends at the /: what was a text is a field of its own."""
+    text = b'x\r\n--b\r\nContent-Disposition: form-data; name="role"\r\n\r\nadmin\r\n--b--\r\n'
+    body = multipart(part('form-data; name="text"', body=text), boundary=b"b/c")
+    assert not assert_read_alike(content_type="multipart/form-data; boundary=b/c", body=body)
 
 
 def test_boundary_between_what_is_read_at_once():
@@ -757,6 +787,26 @@ def test_query_that_is_badly_encoded(query):
     assert not assert_read_alike(query=query)
     assert assert_read_alike(query=query.replace("%", "%25"))
     assert assert_read_alike(body=query.encode())
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain; charset=utf-7",
+        f"{URLENCODED}; charset=utf-7",
+        "; charset=utf-7",
+        'text/plain; CHARSET="utf-7"',
+        "text/plain; charset*=x'y'utf-7",
+        "text/plain;a=;charset=utf-7",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_query_in_the_charset_of_a_body(content_type, method):
+    """To Django, one thing is encoded as the other."""
+    request = {"content_type": content_type, "method": method}
+    assert not assert_read_alike(query="role=%2BAGE-dmin", **request)
+    if URLENCODED not in content_type and "; " in content_type:
+        Reads().parse_variables(environ_of(content_type.replace("utf-7", "utf-8")))
 
 
 # Several values of one name

@@ -238,6 +238,19 @@ def test_both_classifiers():
 # What cannot work
 
 
+class Lazy:
+    """A text that is made when it is first looked at, as Django has them."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def __getattr__(self, name):
+        return getattr(self._text, name)
+
+    def __iter__(self):
+        return iter(self._text)
+
+
 class OtherAdapter:
     """One that does not say which kind of sources it is for."""
 
@@ -290,10 +303,31 @@ class NothingOfMany(AwaitedPermissions):
     find_sections_many = None
 
 
+class YieldedGroups:
+    async def find_sections(self, hint):
+        yield "editors"
+
+
+class AwaitedByCall:
+    class Find:
+        async def __call__(self, hint):
+            return set()
+
+    find_sections = Find()
+
+
+class OfNoHint:
+    def find_sections(self):
+        return set()
+
+
 NO_ADAPTERS += [
     ({"one": AwaitedGroups()}, None, "AwaitedGroups.find_sections is no method, or a coroutine"),
     (None, {"one": AwaitedPermissions()}, "AwaitedPermissions.find_sections_many is no method"),
     (None, {"one": NothingOfMany()}, "NothingOfMany.find_sections_many is no method"),
+    ({"one": YieldedGroups()}, None, "YieldedGroups.find_sections is no method, or a coroutine"),
+    ({"one": AwaitedByCall()}, None, "AwaitedByCall.find_sections is no method, or a coroutine"),
+    ({"one": OfNoHint()}, None, "OfNoHint.find_sections takes no hint"),
 ]
 
 
@@ -357,6 +391,10 @@ class PassedOn:
         (passed_on, "app is an ASGI application"),
         (PassedOn(), "app is an ASGI application"),
         (None, "app is no WSGI application: NoneType cannot be called"),
+        (lambda: site, "app is no WSGI application: <lambda> is not called with an environment"),
+        (lambda config, **settings: site, "If it makes the application, call it first"),
+        (Starlette, "app is no WSGI application: Starlette is not called"),
+        (type("Site", (), {"__init__": lambda self, *_: None}), "Site is not called with an env"),
         ("site:app", "app is no WSGI application: str cannot be called"),
     ],
 )
@@ -385,6 +423,22 @@ def wrapped(environ, start_response):
 )
 def test_application(app):
     setup_auth(app)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"identifiers": [("ticket", type(TICKET[1]))]}, ValueError, "^ticket: "),
+        ({"identifiers": [("ticket", object())]}, ValueError, "^ticket: "),
+        ({"challengers": [TICKET]}, ValueError, "^auth_tkt: "),
+        ({"challenge_decider": "site:decide"}, TypeError, "challenge_decider is no function"),
+        ({"request_classifier": "site:classify"}, TypeError, "request_classifier is no function"),
+        ({"classifier": 5}, TypeError, "^classifier is no function"),
+    ],
+)
+def test_plugins_that_are_none(options, error, message):
+    with pytest.raises(error, match=message):
+        setup_auth(site, **options)
 
 
 # An identifier that authenticates
@@ -612,7 +666,7 @@ def test_every_adapter_is_asked(adapter_class, groups, expected):
         ("permissions", Groups, "_find_sections"),
     ],
 )
-@pytest.mark.parametrize("answer", ["admins", b"admins", UserString("admins")])
+@pytest.mark.parametrize("answer", ["admins", b"admins", UserString("admins"), Lazy("admins")])
 def test_answer_that_is_one_name_is_no_collection_of_letters(kind, adapter_class, method, answer):
     adapters = {"groups": {"one": Counted({"rms": ["admins"]})}, "permissions": {}}
     adapters[kind]["two"] = adapter_class({})

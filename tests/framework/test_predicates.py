@@ -1,8 +1,10 @@
 import io
 import logging
+import mmap
 import uuid
 from array import array
 from collections import UserString, deque
+from ctypes import c_char
 
 import pytest
 from webob import Request
@@ -215,6 +217,9 @@ ODD = [
             deque(["sysadmins"]),
             [b"admins"],
             (bytearray(b"admins"),),
+            [mmap.mmap(-1, 6)],
+            [(c_char * 6)(*b"admins")],
+            [iter(["admins"])],
             {UserString("admins")},
             [["admins"]],
             [("admins", "developers")],
@@ -235,6 +240,8 @@ ODD = [
             memoryview(b"rms"),
             UserString("rms"),
             array("b", b"rms"),
+            mmap.mmap(-1, 6),
+            (name for name in ["rms"]),
             ["rms"],
             {"rms"},
             {},

@@ -1,6 +1,7 @@
 """Users whom the web server, or a proxy in front of it, has logged in."""
 
 import json
+from ipaddress import ip_address, ip_network
 
 import pytest
 import webtest
@@ -120,6 +121,8 @@ def ask(browser, address=PROXY, said="rms", path="/", status=None, **environ):
         (["unix"], ""),
         (["unix"], "localhost"),
         (f"unix {PROXY}", PROXY),
+        (ip_network("10.0.0.0/29"), PROXY),
+        (ip_address(PROXY), PROXY),
     ],
 )
 def test_user_of_a_trusted_proxy(trusted, address):

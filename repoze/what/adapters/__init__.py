@@ -7,7 +7,7 @@ groups that have them.
 
 from collections import UserString
 from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from typing import Any, ClassVar, Protocol
 
 __all__ = [
@@ -298,13 +298,33 @@ def as_set(names: Iterable[Any]) -> set[Any]:
 
 def is_one_name(names: object) -> bool:
     """Return whether *names* is text or bytes of any kind, and not several names."""
-    if isinstance(names, (str, UserString)):
+    # A text that is not there before it is looked at, as Django has them, is known by its methods.
+    if isinstance(names, (str, UserString)) or hasattr(names, "encode") or hasattr(names, "decode"):
         return True
     try:
         memoryview(names)  # type: ignore[arg-type]
     except TypeError:
         return False
     return True
+
+
+def can_be_called(function: Callable[..., object], *arguments: object) -> bool:
+    """Return whether *function* takes so many arguments, as far as Python knows."""
+    try:
+        signature(function, follow_wrapped=False).bind(*arguments)
+    except ValueError:
+        # It does not know it of all that is written in C.
+        return True
+    except TypeError:
+        return False
+    return True
+
+
+def _is_asynchronous(function: Callable[..., object]) -> bool:
+    return any(
+        iscoroutinefunction(each) or isasyncgenfunction(each)
+        for each in (function, type(function).__call__)
+    )
 
 
 def check_adapter(adapter: object, kind: str, place: str) -> None:
@@ -321,8 +341,10 @@ def check_adapter(adapter: object, kind: str, place: str) -> None:
         raise TypeError(f"{place} is no adapter: {name} has no find_sections")
     for method in ("find_sections", "find_sections_many"):
         found = getattr(adapter, method, adapter.find_sections)  # type: ignore[attr-defined]
-        if not callable(found) or iscoroutinefunction(found):
+        if not callable(found) or _is_asynchronous(found):
             raise TypeError(f"{place} is no adapter: {name}.{method} is no method, or a coroutine")
+        if not can_be_called(found, None):
+            raise TypeError(f"{place} is no adapter: {name}.{method} takes no hint")
     other = {"groups": "permissions", "permissions": "groups"}[kind]
     if getattr(adapter, "source_kind", None) == other:
         raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")

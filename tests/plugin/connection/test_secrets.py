@@ -2,7 +2,9 @@
 
 import io
 import logging
+import socketserver
 import ssl
+import threading
 import traceback
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -119,6 +121,35 @@ def forbidden_commands(executable, folder):
 def forbidden_database(executable, folder):
     with guarded(executable) as server:
         yield server.client(username=USER, password=PASSWORD)
+
+
+@contextmanager
+def unknown_commands(executable, folder):
+    """It quotes what it does not know, as it does where an operator has renamed AUTH."""
+    unknown = ("--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
+    server = servers.RedisServer(executable, *unknown)
+    try:
+        yield server.client(username=USER, password=PASSWORD)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def echoing(executable, folder):
+    """It is no Redis, and answers with what it is sent."""
+    with socketserver.ThreadingTCPServer((servers.HOST, 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield redis.Redis(
+            port=server.server_address[1], username=USER, password=PASSWORD, socket_timeout=60
+        )
+        server.shutdown()
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        # A line that begins as none of a reply does.
+        while data := self.request.recv(65536):
+            self.request.sendall(b"?" + data.replace(b"\r\n", b" ") + b"\r\n")
 
 
 @contextmanager
@@ -239,6 +270,8 @@ def wrong_password_of_a_key(executable, folder):
         (wrong_password_of_a_provider, "password of the client"),
         (forbidden_commands, "server's ACL"),
         (forbidden_database, "server's ACL"),
+        (unknown_commands, "refused it: unknown command"),
+        (echoing, "makes no sense|cannot be reached"),
         (server_gone, "cannot be reached"),
         (socket_gone, "cannot be reached"),
         (connection_lost, "cannot be reached"),

@@ -10,7 +10,7 @@ from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.copying import copy_sections
 
 from .failures import Failure
-from .leftovers import as_conflict, find_leftovers
+from .leftovers import as_conflict, find_leftovers, refuse_interrupted
 from .output import echo_json, json_option, progress
 from .sources import Sources, pass_sources, source_options
 from .summaries import refuse
@@ -74,6 +74,7 @@ def _copy(source: RedisAdapter, target: RedisAdapter, kind: str) -> int:
 
 def _inherited(sources: Sources, targets: Sources) -> Iterator[str]:
     new_groups = sources.groups.get_section_names() - targets.groups.get_section_names()
+    refuse_interrupted(targets, new_groups)
     for group, left in find_leftovers(targets.permissions, sorted(new_groups)):
         inherited = left - sources.permissions.find_sections(group)
         if inherited:

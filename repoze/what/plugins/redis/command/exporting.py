@@ -1,5 +1,7 @@
 """What an export reads of a source, and the file that it writes."""
 
+import errno
+import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +64,9 @@ def _new_file(path: Path, *, yes: bool) -> Iterator[TextIO]:
         return
     if mode is not None:
         ask(f"There is a file {described(str(path))}. Replace it?", yes=yes)
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     unfinished = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
         with _open(unfinished, "x") as file:

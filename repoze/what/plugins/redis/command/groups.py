@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import click
 
-from repoze.what.adapters import AdapterError, ItemNotPresentError
+from repoze.what.adapters import AdapterError, ItemNotPresentError, SourceUnavailable
 from repoze.what.plugins.redis.names import described
 
 from .asking import ask, yes_option
@@ -22,6 +22,7 @@ from .output import count, echo_json, echo_lines, echo_section, json_option, pri
 from .sources import Command, Sources, pass_sources
 
 _group = click.argument("group", shell_complete=complete_groups)
+_SAY_LEAVE = "say --leave-permissions"
 _leave_permissions = click.option(
     "--leave-permissions", is_flag=True, help="Leave its permissions with the old name."
 )
@@ -57,6 +58,8 @@ def show(sources: Sources, group: str, *, as_json: bool) -> None:
     """Print the members and the permissions of GROUP."""
     members = sorted(sources.groups.get_section_items(group))
     permissions = sorted(sources.permissions.find_sections(group))
+    if not permissions:
+        sources.expect_something()
     if as_json:
         echo_json({"group": group, "members": members, "permissions": permissions})
     else:
@@ -75,7 +78,8 @@ def create(sources: Sources, group: str, *, inherit: bool) -> None:
 
     It is refused where an earlier group has left permissions under this name.
     """
-    refuse_interrupted(sources, group)
+    refuse_interrupted(sources, [group])
+    sources.expect_permissions("say --inherit", accepted=inherit)
     if not inherit:
         refuse_leftovers(sources, group, "say --inherit")
     sources.groups.create_section(group)
@@ -94,6 +98,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     """
     # Meanwhile a right is kept for what is no group: there nobody comes by it.
     waiting = name_while_renamed(group, new_name)
+    sources.expect_permissions(_SAY_LEAVE, accepted=leave_permissions)
     there = sources.groups.get_many_section_items([group, new_name, waiting]).keys()
     kept = sources.permissions.find_sections(waiting)
     is_renamed = there == {new_name} and bool(kept)
@@ -106,7 +111,8 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
             if name in there:
                 raise Failure(f"There is a group {described(name)} already.{left}")
         refuse_leftovers(sources, new_name, "choose another name")
-    refuse_interrupted(sources, group, new_name, besides=None if leave_permissions else waiting)
+    besides = None if leave_permissions else waiting
+    refuse_interrupted(sources, [group, new_name], besides=besides)
     if leave_permissions:
         sources.groups.edit_section(group, new_name)
         _echo_left(group, sources.permissions.find_sections(group))
@@ -115,7 +121,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     try:
         if not is_renamed:
             _hand_on(sources, group, waiting)
-            sources.groups.edit_section(group, new_name)
+            _rename(sources, group, new_name, waiting)
         moved = _hand_on(sources, waiting, new_name)
     except AdapterError as error:
         raise Failure(f"{error} {again}") from error
@@ -138,7 +144,8 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
     Otherwise a group that is made under this name later would have them.
     """
     members = sources.groups.get_section_items(group)
-    refuse_interrupted(sources, group)
+    refuse_interrupted(sources, [group])
+    sources.expect_permissions(_SAY_LEAVE, accepted=leave_permissions)
     permissions = sources.permissions.find_sections(group)
     what = f"The group {described(group)} goes, with {count(len(members), 'member')}"
     click.echo(f"{what}: {some(members)}" if members else f"{what}.", err=True)
@@ -172,6 +179,19 @@ def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
 def remove(sources: Sources, group: str, users: tuple[str, ...]) -> None:
     """Take each USER out of GROUP: all, or none where one is not in it."""
     sources.groups.exclude_items(group, users)
+
+
+def _rename(sources: Sources, group: str, new_name: str, waiting: str) -> None:
+    try:
+        sources.groups.edit_section(group, new_name)
+    except SourceUnavailable:
+        # It may have been done.
+        raise
+    except AdapterError as error:
+        if sources.groups.get_many_section_items([group, new_name]).keys() != {group}:
+            raise
+        _hand_on(sources, waiting, group)
+        raise Failure(f"{error} The group and its permissions are as before.") from error
 
 
 def _hand_on(sources: Sources, group: str, new_group: str) -> set[str]:

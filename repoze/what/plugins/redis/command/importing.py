@@ -9,7 +9,7 @@ from repoze.what.plugins.redis.names import decode, encode_for_write
 
 from .contents import Contents
 from .failures import Failure
-from .leftovers import as_conflict, find_leftovers
+from .leftovers import as_conflict, find_leftovers, refuse_interrupted
 from .output import Bar
 from .sources import KINDS, Sources
 from .staging import Stage
@@ -25,6 +25,7 @@ class Importer:
 
     def __init__(self, stage: Stage, sources: Sources) -> None:
         self._stage = stage
+        self._sources = sources
         self._adapters = sources.by_kind()
         self._permissions = sources.permissions
         self._contents = {kind: Contents(adapter, kind) for kind, adapter in self._adapters.items()}
@@ -35,8 +36,10 @@ class Importer:
         """Return, by kind, what `write` is going to do, and note the conflicts.
 
         :param bar: goes on by the number of sections and items.
+        :raises Failure: where a renaming was interrupted that has set aside what is a new group's.
         """
         summaries = {kind: self._compare(kind, bar) for kind in KINDS}
+        refuse_interrupted(self._sources, self._new_groups())
         for group, permissions in find_leftovers(self._permissions, self._new_groups()):
             inherited = {name for name in permissions if not self._is_staged(name, group)}
             if inherited:

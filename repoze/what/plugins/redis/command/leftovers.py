@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import ClassVar
 
+import redis
+
+from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
+from repoze.what.plugins.redis.connection.failures import code_word
 from repoze.what.plugins.redis.names import described
 
 from .failures import Failure
@@ -14,6 +18,7 @@ from .output import some
 from .sources import Sources, exists
 
 _GROUPS_AT_A_TIME = 100
+_SECTIONS_AT_A_TIME = 100
 _ARROW, _MARK = " -> ", " (being renamed)"
 _BEING_RENAMED = re.compile(f".+{_ARROW}.+{re.escape(_MARK)}", re.DOTALL)
 
@@ -50,7 +55,7 @@ def find_kept(sources: Sources) -> list[KeptWhileRenamed]:
     """Return what renamings that were interrupted have set aside."""
     kept = [
         KeptWhileRenamed(permission, name)
-        for permission, names in sources.permissions.get_all_sections().items()
+        for permission, names in _readable_sections(sources.permissions)
         for name in names
         if _BEING_RENAMED.fullmatch(name)
     ]
@@ -61,18 +66,46 @@ def find_kept(sources: Sources) -> list[KeptWhileRenamed]:
     )
 
 
-def refuse_interrupted(sources: Sources, *groups: str, besides: str | None = None) -> None:
+def _readable_sections(permissions: RedisPermissionAdapter) -> Iterator[tuple[str, set[str]]]:
+    names = sorted(permissions.get_section_names())
+    for start in range(0, len(names), _SECTIONS_AT_A_TIME):
+        page = names[start : start + _SECTIONS_AT_A_TIME]
+        try:
+            found = permissions.get_many_section_items(page)
+        except SourceError:
+            found = {}
+            for name in page:
+                found |= _read_if_it_is_a_set(permissions, name)
+        yield from found.items()
+
+
+def _read_if_it_is_a_set(permissions: RedisPermissionAdapter, name: str) -> dict[str, set[str]]:
+    try:
+        return permissions.get_many_section_items([name])
+    except SourceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, redis.ResponseError) or code_word(cause) != "WRONGTYPE":
+            raise
+        # `check` finds it. What is no set keeps nothing.
+        return {}
+
+
+def refuse_interrupted(
+    sources: Sources, groups: Iterable[str], *, besides: str | None = None
+) -> None:
     """Return where no renaming of one of *groups*, or to one, was interrupted.
 
     :param besides: what `name_while_renamed` returned of one that is to be gone on with.
     :raises Failure: where one was: what it has set aside would come to whoever is called so next.
     """
-    for name, kept in groupby(find_kept(sources), key=lambda found: found.item):
+    found = find_kept(sources)
+    names = list(groups) if found else []
+    for name, kept in groupby(found, key=lambda each: each.item):
         if name != besides and any(
             name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
-            for group in groups
+            for group in names
         ):
-            raise Failure(kept_for(name, [found.section for found in kept]))
+            raise Failure(kept_for(name, [each.section for each in kept]))
 
 
 def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:

@@ -135,6 +135,25 @@ class Sources:
         if any(self._settings[f"--{kind}.db"] is not None for kind in empty):
             click.echo(message, err=True)
 
+    def expect_permissions(self, advice: str, *, accepted: bool) -> None:
+        """Return unless there may be permissions somewhere else, which nobody would look at.
+
+        :param advice: what to do where there are none.
+        :param accepted: whether that has been done.
+        :raises NotThere: where an option says in which database they are, there are none, and there
+            are groups.
+        """
+        if (
+            not accepted
+            and self._settings["--permissions.db"] is not None
+            and not self.permissions.get_section_names()
+            and self.groups.get_section_names()
+        ):
+            raise NotThere(
+                f"There are no permissions in {_described_place(self.permissions)}. Is that where "
+                f"the application has them? If it is, {advice}."
+            )
+
 
 def accept_source_options(command: click.Command) -> None:
     """Have *command*, and those in it, take the options of the program after its name, too.

@@ -180,6 +180,8 @@ class _Source:
             yield self._kind, name[0], None
         pairs = select(self._sections.name, self._items.name).select_from(self._joined)
         for section, item in self._rows(pairs):
+            if item is None:
+                raise Failure(f"{described(section)} has an item whose {self._items.name} is NULL.")
             yield self._kind, section, item
 
     def _rows(self, query: Select[Any]) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from repoze.what.adapters import SourceError
-from repoze.what.plugins.redis.names import Name, described, encode_for_write
+from repoze.what.plugins.redis.names import Name, decode, described, encode_for_write
 
 from .failures import Failure
 from .output import Bar
@@ -89,7 +89,8 @@ class Stage:
         )
         if not added.rowcount:
             # Which of the two is meant? Together they would be more than either.
-            raise Failure(f"{described(section)} comes twice among the {kind}.")
+            name = decode(encode_for_write(section))
+            raise Failure(f"{described(name)} comes twice among the {kind}.")
 
     @property
     def length(self) -> int:

@@ -73,6 +73,9 @@ _OUTCOMES = {
     False: "Nothing was written.",
     None: "The outcome is unknown: look at what is stored before you try again.",
 }
+# Where an error quotes a command that is unknown there, or bytes that are no reply: in both may be
+# what the client has said of itself.
+_QUOTATION = re.compile(r", with args beginning with.*|(?<=Protocol Error): .*", re.DOTALL | re.I)
 # What redis-py says of itself, and what carries it.
 _OF_TALKING = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 # What redis-py's parsers, and what is made of what they return, say of bytes that make no sense.
@@ -181,8 +184,17 @@ def forget_context(error: BaseException, handled: BaseException | None) -> None:
 
 
 def without_secrets(error: Exception) -> Exception:
-    """Return *error*, or one of its class that does not quote the passwords of the Sentinels."""
-    return type(error)() if isinstance(error, _UNKNOWN_TO_SENTINEL) else error
+    """Return *error*, or one of its class that does not quote what was sent, passwords included."""
+    if isinstance(error, _UNKNOWN_TO_SENTINEL):
+        # They name the Sentinels with all that these are asked with.
+        return type(error)()
+    text = text_of(error)
+    return error if text == str(error) else type(error)(text)
+
+
+def text_of(error: Exception) -> str:
+    """Return what *error* says, but for what it quotes of what was sent."""
+    return _QUOTATION.sub("", str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,28 +226,29 @@ def source_error(
     :param follows_slot: whether it was asked as one of a cluster, by what goes where a slot goes.
     """
     unavailable = True
+    told = text_of(error)
     if code_word(error) is not None or isinstance(error, redis.ResponseError):
-        reason = str(error).rstrip(".")
+        reason = told.rstrip(".")
         if reason.startswith(_WITHOUT_PASSWORD):
             reason = "it wants a password, and the client has none"
         problem = f"{server} refused it: {reason}."
         unavailable, advice = _advice_on_refusal(error, follows_slot=follows_slot)
     elif isinstance(error, redis.TimeoutError):
-        problem = f"{server} did not answer in time: {error}."
+        problem = f"{server} did not answer in time: {told}."
         advice = "Does it speak TLS at that address?" if _is_of_handshake(error) else ""
     elif is_exhausted_pool(error):
-        problem = f"All connections to {server} are in use: {error}"
+        problem = f"All connections to {server} are in use: {told}"
         advice = "Raise the max_connections of the client's pool."
     elif isinstance(error, _UNKNOWN_TO_SENTINEL):
         problem = f"No Sentinel knows where {server} is."
         advice = "Are they running, and do they watch a service of that name?"
     elif isinstance(error, redis.ConnectionError | redis.exceptions.RedisClusterException):
-        problem = f"{server} cannot be reached: {error}"
+        problem = f"{server} cannot be reached: {told}"
         advice = _advice_on_connecting(error)
     else:
         unavailable = False
         # From redis-py 8 on, the `repr` of its errors has no text.
-        problem = f"{server} gave an answer that makes no sense: {type(error).__name__}: {error}."
+        problem = f"{server} gave an answer that makes no sense: {type(error).__name__}: {told}."
         advice = "Is it a Redis server?"
     written = None if operation.is_in_parts or (operation.is_write and lost_reply) else False
     outcome = _OUTCOMES[written] if operation.is_write else ""

@@ -69,8 +69,7 @@ def embedded_server(directory: Path) -> Iterator[RedisServer]:
 
 def _refuse_unclear_password(url: str) -> None:
     # With one of these in a password, redis-py takes its beginning for a host and a port.
-    scheme, _, rest = url.partition("://")
-    if scheme != "unix" and re.search("[/?#]", rest.rpartition("@")[0]):
+    if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
         raise ValueError
 
 

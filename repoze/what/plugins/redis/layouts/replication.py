@@ -2,7 +2,12 @@
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.connection.exchange import Exchange
-from repoze.what.plugins.redis.connection.failures import Operation, is_of_talking
+from repoze.what.plugins.redis.connection.failures import (
+    Operation,
+    is_of_talking,
+    text_of,
+    without_secrets,
+)
 from repoze.what.plugins.redis.connection.replies import number
 
 _SECONDS = 1.0
@@ -40,9 +45,9 @@ def confirm_replication(
         # Whatever it is, what was written stays so.
         raise TooFewReplicas(
             f"{operation}: it took effect ({server}), but whether {wanted} of its replicas have it "
-            f"could not be asked: {error}",
+            f"could not be asked: {text_of(error)}",
             written=True,
-        ) from error
+        ) from without_secrets(error)
     if confirmed < wanted:
         # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
         exchange.disconnect()

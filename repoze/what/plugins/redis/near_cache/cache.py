@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import redis
 
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import is_of_talking, is_reply
+from repoze.what.plugins.redis.connection.failures import is_of_talking, is_reply, text_of
 from repoze.what.plugins.redis.names import encode_known
 
 from .tracking import CannotTrackError, Tracking
@@ -192,7 +192,7 @@ class NearCache:
         except Exception as error:
             if not is_of_talking(error):
                 raise
-            self._distrust(state, f"The tracking connection is lost: {error}")
+            self._distrust(state, f"The tracking connection is lost: {text_of(error)}")
             return False
         proved_at = tracking.proved_at
         if self._is_of_sentinels:
@@ -274,7 +274,7 @@ class NearCache:
             tracking.close()
 
     def _give_up(self, state: _State, error: Exception) -> None:
-        reason = f"There is no tracking connection: {error}"
+        reason = f"There is no tracking connection: {text_of(error)}"
         state.distrusted = reason
         state.failures += 1
         is_refused = isinstance(error, CannotTrackError) or is_reply(error)

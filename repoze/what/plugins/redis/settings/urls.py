@@ -17,7 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError
-from repoze.what.plugins.redis.connection.failures import Operation, source_error
+from repoze.what.plugins.redis.connection.failures import Operation, source_error, without_secrets
 
 from .options import (
     OPTIONS_OF_ADAPTERS,
@@ -127,7 +127,7 @@ class RedisURL:
             reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
             raise source_error(
                 reason, Operation("connect"), self.address, lost_reply=False
-            ) from error
+            ) from without_secrets(reason)
 
     def _client_of_service(
         self, service: str, settings: dict[str, Any], *, of_replica: bool
