@@ -36,7 +36,7 @@ class Memories(RuleBasedStateMachine):
     @rule(target=expected, question=QUESTIONS, now=st.floats(0, 1))
     def expect(self, question, now):
         items = encode_known(question)
-        answer = self.memory.expect(question, items, now)
+        answer = self.memory.begin_fill(question, items, now)
         assert (answer.question, set(answer.items)) == (question, items)
         assert (answer.asked_at, answer.is_current) == (now, True)
         self.current.append(answer)
@@ -44,7 +44,7 @@ class Memories(RuleBasedStateMachine):
 
     @rule(answer=consumes(expected))
     def keep(self, answer):
-        self.memory.keep(answer)
+        self.memory.commit(answer)
         if answer in self.current:
             self.current.remove(answer)
             self.kept = [each for each in self.kept if each.question != answer.question] + [answer]
@@ -52,7 +52,7 @@ class Memories(RuleBasedStateMachine):
 
     @rule(answer=consumes(expected))
     def release(self, answer):
-        self.memory.release(answer)
+        self.memory.abort(answer)
         if answer in self.current:
             self.current.remove(answer)
         self.kept = [each for each in self.kept if each.question != answer.question]
@@ -105,7 +105,7 @@ def test_many_answers():
     for number in range(10_000):
         user = b"%d" % number
         items = frozenset((user, b"everybody", b"pair %d" % (number // 2)))
-        memory.keep(memory.expect(items, items, 0))
+        memory.commit(memory.begin_fill(items, items, 0))
     assert len(memory) == 100
     assert len(memory._dependents) == 100 + 1 + 50
     memory.forget(b"everybody")
@@ -122,8 +122,8 @@ def test_memory_that_nobody_has_any_more():
     before = number_of_answers()
     memory = Memory(2)
     for question in map(frozenset, "abc"):
-        answer = memory.expect(question, encode_known(question), 0)
-        memory.keep(answer)
+        answer = memory.begin_fill(question, encode_known(question), 0)
+        memory.commit(answer)
     assert number_of_answers() == before + 2
     del memory, answer
     assert number_of_answers() == before

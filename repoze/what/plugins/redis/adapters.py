@@ -316,6 +316,32 @@ class RedisAdapter(BaseSourceAdapter):
         self._check_writable()
         return self._review(repair=True)
 
+    def count_items(self, section: Name) -> int:
+        """Return how many items *section* has, which is quick however many they are.
+
+        There are none where there is no such section.
+        """
+        name = encode(section)
+        return 0 if name is None else self._layout.count_items(name)
+
+    def missing_items(self, section: Name, items: Iterable[Name]) -> set[str]:
+        """Return those of *items* that *section* lacks: all, where there is no such section.
+
+        What can name nothing is among none.
+        """
+        names, name = encode_known(_several(items)), encode(section)
+        if name is None or not names:
+            return decode_all(names)
+        return decode_all(self._layout.missing_items(name, list(names)))
+
+    @property
+    def key_patterns(self) -> list[tuple[bytes, bytes | None]]:
+        """What the keys match that a change of the source writes, for keyspace notifications.
+
+        Each with what comes before the name of a section in it; `None` where no name is in it.
+        """
+        return self._layout.key_patterns
+
     def close(self) -> None:
         """Close all connections, but for those of `db_connection`; what is in use, afterwards.
 

@@ -7,7 +7,6 @@ import click
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.names import decode, encode_for_write
 
-from .contents import Contents
 from .failures import Failure
 from .leftovers import as_conflict, find_leftovers, refuse_interrupted
 from .output import Bar
@@ -28,7 +27,10 @@ class Importer:
         self._sources = sources
         self._adapters = sources.by_kind()
         self._permissions = sources.permissions
-        self._contents = {kind: Contents(adapter, kind) for kind, adapter in self._adapters.items()}
+        # The names that were there.
+        self._sections = {
+            kind: adapter.get_section_names() for kind, adapter in self._adapters.items()
+        }
         self.conflicts: list[str] = []
         """What `compare` found and somebody has to decide, in words."""
 
@@ -47,11 +49,11 @@ class Importer:
         return summaries
 
     def _compare(self, kind: str, bar: Bar) -> Summary:
-        contents, summary = self._contents[kind], Summary()
+        adapter, summary = self._adapters[kind], Summary()
         for section, length in self._stage.sections(kind):
-            is_new = section not in contents.sections
+            is_new = self._is_new(kind, section)
             missing = length if is_new else self._count_missing(kind, section)
-            others = 0 if is_new else contents.count(section) - (length - missing)
+            others = 0 if is_new else adapter.count_items(section) - (length - missing)
             if others:
                 self.conflicts.append(in_conflict(kind, decode(section), others))
             summary.count(is_new=is_new, items=missing)
@@ -60,19 +62,25 @@ class Importer:
 
     def _count_missing(self, kind: str, section: bytes) -> int:
         return sum(
-            len(self._contents[kind].absent(section, items))
+            len(self._adapters[kind].missing_items(section, items))
             for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME)
         )
 
+    def _is_new(self, kind: str, section: bytes) -> bool:
+        return decode(section) not in self._sections[kind]
+
     def _new_groups(self) -> Iterator[str]:
         for section, _ in self._stage.sections("groups"):
-            if section not in self._contents["groups"].sections:
+            if self._is_new("groups", section):
                 yield decode(section)
 
     def unknown_groups(self) -> set[str]:
         """Return what permissions are granted to and is no group: neither staged, nor there."""
-        known = self._contents["groups"].sections
-        return {decode(group) for group in self._stage.groups_only_granted() if group not in known}
+        return {
+            decode(group)
+            for group in self._stage.groups_only_granted()
+            if self._is_new("groups", group)
+        }
 
     def _is_staged(self, permission: str, group: str) -> bool:
         return self._stage.has("permissions", encode_for_write(permission), encode_for_write(group))
@@ -94,13 +102,12 @@ class Importer:
             raise
 
     def _write(self, kind: str, section: bytes, bar: Bar) -> None:
-        adapter, contents = self._adapters[kind], self._contents[kind]
-        is_new = section not in contents.sections
+        adapter, is_new = self._adapters[kind], self._is_new(kind, section)
         if is_new:
             adapter.create_section(section)
         bar.update(1)
         for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME):
-            missing = items if is_new else contents.absent(section, items)
+            missing = items if is_new else adapter.missing_items(section, items)
             if missing:
                 adapter.include_items(section, missing)
             bar.update(len(items))

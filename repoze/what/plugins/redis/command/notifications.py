@@ -9,7 +9,6 @@ import redis
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.connection.failures import Operation, source_error, without_secrets
-from repoze.what.plugins.redis.layouts.indexed import IndexKeys
 from repoze.what.plugins.redis.names import decode
 
 from .failures import Failure
@@ -43,7 +42,7 @@ class Notifications:
         self._patterns = {
             pattern: (kind, prefix)
             for kind, adapter in adapters.items()
-            for pattern, prefix in _patterns(kind, adapter)
+            for pattern, prefix in _patterns(adapter)
         }
         self._ask(_check_setting, client)
         self._subscription = client.pubsub()
@@ -92,17 +91,12 @@ class Notifications:
         return source_error(error, Operation("watch"), self._place, lost_reply=False)
 
 
-def _patterns(kind: str, adapter: RedisAdapter) -> Iterator[tuple[bytes, bytes | None]]:
+def _patterns(adapter: RedisAdapter) -> Iterator[tuple[bytes, bytes | None]]:
     """Return the channels to listen to, each with what comes before the name of a section."""
     database = adapter.db_connection.get_connection_kwargs().get("db") or 0
     prefix = b"__keyspace@%d__:" % database
-    if adapter.namespace is None:
-        yield prefix + b"*", prefix
-    else:
-        keys = IndexKeys(adapter.namespace, kind)
-        prefix_of_items = prefix + keys.section_prefix
-        yield prefix_of_items + b"*", prefix_of_items
-        yield prefix + keys.sections, None
+    for pattern, before_name in adapter.key_patterns:
+        yield prefix + pattern, None if before_name is None else prefix + before_name
 
 
 def _check_setting(client: redis.Redis) -> None:

@@ -12,7 +12,7 @@ from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, source_error
-from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.connection.replies import flag, number, texts
 from repoze.what.plugins.redis.names import described
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 
@@ -131,6 +131,20 @@ class IndexedLayout(Layout):
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
         return self._is_member("item_is_included", self._keys.section_prefix + section, item)
+
+    def count_items(self, section: bytes) -> int:  # noqa: D102
+        return self._database.run(
+            Operation("count_items", (section,)),
+            lambda exchange: number(exchange.send("SCARD", self._keys.section_prefix + section)),
+        )
+
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
+        return self._lacking(section, self._keys.section_prefix + section, items)
+
+    @property
+    def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
+        prefix = self._keys.section_prefix
+        return [(prefix + b"*", prefix), (self._keys.sections, None)]
 
     def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
         return self._database.run(

@@ -21,7 +21,7 @@ from repoze.what.adapters import (
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation
-from repoze.what.plugins.redis.connection.replies import array, pages, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, pages, texts
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
 
@@ -88,6 +88,22 @@ class Layout(ABC):
         """Return whether *section*, which need not exist, has *item*."""
 
     @abstractmethod
+    def count_items(self, section: bytes) -> int:
+        """Return how many items *section* has: none where it is not there."""
+
+    @abstractmethod
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:
+        """Return those of *items*, of which there is at least one, that *section* lacks."""
+
+    @property
+    @abstractmethod
+    def key_patterns(self) -> list[tuple[bytes, bytes | None]]:
+        """What the keys match that a change of the source writes.
+
+        Each with what comes before the name of the section there; `None` where that is not known.
+        """
+
+    @abstractmethod
     def get_section_items(self, section: bytes) -> set[bytes]:
         """Return the items of *section*.
 
@@ -116,6 +132,15 @@ class Layout(ABC):
     @abstractmethod
     def _write_of(self, operation: Operation) -> Write:
         """Return what is to be sent for *operation*, which is a write."""
+
+    def _lacking(self, section: bytes, key: bytes, items: Sequence[bytes]) -> list[bytes]:
+        """Return those of *items* that the set at *key* lacks, which is that of *section*."""
+
+        def read(exchange: Exchange) -> list[bytes]:
+            found = array(exchange.send("SMISMEMBER", key, *items), length=len(items))
+            return [item for item, is_there in zip(items, found, strict=True) if not flag(is_there)]
+
+        return self._database.run(Operation("missing_items", (section, *items)), read)
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
         """Return every section with its items, read about 100 at a time."""

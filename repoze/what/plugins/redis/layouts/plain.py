@@ -11,7 +11,7 @@ import redis
 
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word
-from repoze.what.plugins.redis.connection.replies import flag, texts
+from repoze.what.plugins.redis.connection.replies import flag, number, texts
 
 from .layout import Layout, Write, no_section
 from .scripts import script
@@ -42,11 +42,11 @@ class PlainLayout(Layout):
         "create_section": (script("plain/create_section"), 1),
         "edit_section": (script("plain/edit_section"), 2),
         "delete_section": (script("plain/delete_section"), 1),
-        "include_items": (script("call_in_parts", "plain/include_items"), 1),
-        "exclude_items": (script("call_in_parts", "plain/exclude_items"), 1),
+        "include_items": (script("call_in_parts", "plain/write", "plain/include_items"), 1),
+        "exclude_items": (script("call_in_parts", "plain/write", "plain/exclude_items"), 1),
         "set_section_items": (script("call_in_parts", "plain/set_section_items"), 1),
-        "remove_item": (script("plain/remove_item"), 0),
-        "rename_item": (script("plain/rename_item"), 0),
+        "remove_item": (script("plain/write", "plain/remove_item"), 0),
+        "rename_item": (script("plain/write", "plain/rename_item"), 0),
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
@@ -90,6 +90,20 @@ class PlainLayout(Layout):
                 return False
 
         return self._database.run(Operation("item_is_included", (section, item)), read)
+
+    def count_items(self, section: bytes) -> int:  # noqa: D102
+        def read(exchange: Exchange) -> int:
+            marks = number(exchange.send("SISMEMBER", section, b""))
+            return number(exchange.send("SCARD", section)) - marks
+
+        return self._database.run(Operation("count_items", (section,)), read)
+
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
+        return self._lacking(section, section, items)
+
+    @property
+    def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
+        return [(b"*", b"")]
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
         return self._read(exchange, "get_section_names_page", (cursor, b"%d" % count))

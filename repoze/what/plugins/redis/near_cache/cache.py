@@ -142,7 +142,7 @@ class NearCache:
         """Return the sections that any item of *question* is in, from memory or as *ask* says."""
         state = self._states.get(os.getpid()) or self._state
         now = monotonic()
-        tracking = expected = None
+        tracking = filling = None
         is_looking = True
         try:
             with state.lock:
@@ -163,18 +163,18 @@ class NearCache:
                 state.misses += bool(items)
                 if tracking is not None:
                     if items:
-                        expected = memory.expect(question, items, now)
+                        filling = memory.begin_fill(question, items, now)
                     state.put_back(tracking, memory)
             is_looking = False
             sections = ask(items)
-            if expected is not None:
-                self._settle(state, memory, expected, sections)
+            if filling is not None:
+                self._settle(state, memory, filling, sections)
         except BaseException as error:
             if is_looking:
                 name = type(error).__name__
-                self._distrust(state, f"A look at what has changed ended with {name}.", tracking)
-            elif expected is not None:
-                self._settle(state, memory, expected, None)
+                self._reset(state, f"A look at what has changed ended with {name}.", tracking)
+            elif filling is not None:
+                self._settle(state, memory, filling, None)
             raise
         if items and state.tracking is None and now >= state.next_attempt:
             self._connect(state, now)
@@ -183,7 +183,7 @@ class NearCache:
     def _vouches(self, state: _State, tracking: Tracking, now: float) -> bool:
         """Heed what the server has said, and return whether memory is to be trusted."""
         try:
-            for key in tracking.look(now):
+            for key in tracking.poll(now):
                 state.invalidations += 1
                 if key is None:
                     state.memory.clear()
@@ -192,13 +192,13 @@ class NearCache:
         except Exception as error:
             if not is_of_talking(error):
                 raise
-            self._distrust(state, f"The tracking connection is lost: {text_of(error)}")
+            self._reset(state, f"The tracking connection is lost: {text_of(error)}")
             return False
         proved_at = tracking.proved_at
         if self._is_of_sentinels:
             address, confirmed_at = self._database.primary_address or (None, 0.0)
             if address not in {None, tracking.address}:
-                self._distrust(state, f"Sentinel names another primary, at {address}.")
+                self._reset(state, f"Sentinel names another primary, at {address}.")
                 return False
             proved_at = min(proved_at, confirmed_at)
         if now - proved_at > self._max_staleness or tracking.is_behind:
@@ -207,9 +207,9 @@ class NearCache:
         return True
 
     def _settle(
-        self, state: _State, memory: "Memory", expected: "Answer", sections: set[str] | None
+        self, state: _State, memory: "Memory", filling: "Answer", sections: set[str] | None
     ) -> None:
-        """Keep the answer that was *expected*, if it is *sections* and nothing has changed."""
+        """Commit *filling* with *sections*, or abort it: where something has changed meanwhile."""
         with state.lock:
             tracking = state.tracking
             # Memory that is another by now has heard nothing of what changed since.
@@ -217,10 +217,10 @@ class NearCache:
                 return
             state.tracking = None
             if sections is not None and self._hears_of_changes_there(tracking):
-                expected.sections = frozenset(sections)
-                memory.keep(expected)
+                filling.sections = frozenset(sections)
+                memory.commit(filling)
             else:
-                memory.release(expected)
+                memory.abort(filling)
             state.put_back(tracking, memory)
 
     def _hears_of_changes_there(self, tracking: Tracking) -> bool:
@@ -228,7 +228,7 @@ class NearCache:
         # One Sentinel may have sent the question to a server that another says is relieved.
         return not self._is_of_sentinels or self._database.answered_by == tracking.address
 
-    def _distrust(self, state: _State, reason: str, taken: Tracking | None = None) -> None:
+    def _reset(self, state: _State, reason: str, taken: Tracking | None = None) -> None:
         with state.lock:
             state.distrusted = reason
             state.memory = self._new_memory()
@@ -326,5 +326,5 @@ class NearCache:
         state = self._state
         # One that is being made is not wanted any more.
         state.attempt = None
-        self._distrust(state, "The adapter was closed.")
+        self._reset(state, "The adapter was closed.")
         state.next_attempt = 0.0

@@ -24,7 +24,7 @@ class Answer:
 class Memory:
     """Keeps at most *size* answers: those that were last asked for.
 
-    An answer is expected before the server is asked, so that a change in between is noticed. It
+    A fill is begun before the server is asked, so that a change in between is noticed. It
     has no lock of its own. Where anything but `get` is interrupted, it is to be thrown away.
     """
 
@@ -40,8 +40,8 @@ class Memory:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def expect(self, question: frozenset[str], items: Iterable[bytes], now: float) -> Answer:
-        """Return an answer to *question*, without its sections yet; keep or release it later.
+    def begin_fill(self, question: frozenset[str], items: Iterable[bytes], now: float) -> Answer:
+        """Return an answer to *question*, without its sections yet; commit or abort it later.
 
         :param items: those of the question, as the bytes that they are stored as.
         :param now: the time, on the monotonic clock.
@@ -51,8 +51,8 @@ class Memory:
             self._dependents.setdefault(item, set()).add(answer)
         return answer
 
-    def keep(self, answer: Answer) -> None:
-        """Keep *answer*, which was expected, unless one of its items has changed since."""
+    def commit(self, answer: Answer) -> None:
+        """Keep *answer*, which was begun, unless one of its items has changed since."""
         if answer.is_current:
             self._drop(answer.question)
             # Not by a callback of its own: an error there would be raised later, anywhere.
@@ -60,19 +60,19 @@ class Memory:
                 self._drop(last[0])
             self._answers[answer.question] = answer
 
-    def release(self, answer: Answer) -> None:
-        """Keep neither *answer*, which was expected, nor another to its question."""
+    def abort(self, answer: Answer) -> None:
+        """Keep neither *answer*, which was begun, nor another to its question."""
         self._drop(answer.question)
         self._release(answer)
 
     def forget(self, item: bytes) -> None:
-        """Keep no answer that depends on *item*, neither one that is kept nor one expected."""
+        """Keep no answer that depends on *item*, neither one that is kept nor one that is begun."""
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
-            self.release(answer)
+            self.abort(answer)
 
     def clear(self) -> None:
-        """Keep no answer at all, neither one that is kept nor one expected."""
+        """Keep no answer at all, neither one that is kept nor one that is begun."""
         for item in list(self._dependents):
             self.forget(item)
 

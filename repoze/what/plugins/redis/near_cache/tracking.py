@@ -59,7 +59,7 @@ class Tracking:
         self._ping_sent: float | None = None
         self._last_ping_sent = 0.0
         self.is_behind = False
-        """Whether there was more to read than the last look has read."""
+        """Whether there was more to read than the last poll has read."""
         self.proved_at = 0.0
         """When that was sent, on the monotonic clock, which the server has last answered here."""
         connection: Any = client.connection_pool.make_connection()
@@ -124,8 +124,8 @@ class Tracking:
         """Host and port of the server."""
         return self._connection.host, self._connection.port
 
-    def look(self, now: float) -> Sequence[bytes | None]:
-        """Return the keys that have changed since the last look; `None` stands for all keys.
+    def poll(self, now: float) -> Sequence[bytes | None]:
+        """Return the keys that have changed since the last poll; `None` stands for all keys.
 
         There may be more to come where `is_behind` is true then.
 

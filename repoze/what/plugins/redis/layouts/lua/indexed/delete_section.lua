@@ -3,19 +3,19 @@
 -- ARGV[3]: the section.
 -- Returns {'done'} or {'no section', 'none'}.
 
-if redis.call('SISMEMBER', KEYS[1], ARGV[3]) == 0 then
+local section = ARGV[3]
+if not has_section(section) then
   return {'no section', 'none'}
 end
-local section_key = prefix .. 'section:' .. ARGV[3]
-local items = redis.call('SMEMBERS', section_key)
+local items = redis.call('SMEMBERS', section_key(section))
 for i = 1, #items do
-  redis.call('SISMEMBER', prefix .. 'item:' .. items[i], ARGV[3])
+  probe(item_key(items[i]))
 end
 
 begin(false)
 for i = 1, #items do
-  redis.call('SREM', prefix .. 'item:' .. items[i], ARGV[3])
+  redis.call('SREM', item_key(items[i]), section)
 end
-call_in_parts('SREM', section_key, items, 1)
-redis.call('SREM', KEYS[1], ARGV[3])
+call_in_parts('SREM', section_key(section), items, 1)
+redis.call('SREM', KEYS[1], section)
 return done({})

@@ -4,30 +4,28 @@
 -- Returns {'done'}, {'no section', 'none'} or {'section present'}; an INCONSISTENT error where items
 -- without a section lie under the new name.
 
-if redis.call('SISMEMBER', KEYS[1], ARGV[3]) == 0 then
+local section, new_section = ARGV[3], ARGV[4]
+if not has_section(section) then
   return {'no section', 'none'}
 end
-if redis.call('SISMEMBER', KEYS[1], ARGV[4]) == 1 then
+if has_section(new_section) then
   return {'section present'}
 end
-local section_key = prefix .. 'section:' .. ARGV[3]
-local new_key = prefix .. 'section:' .. ARGV[4]
-if redis.call('EXISTS', new_key) == 1 then
+if redis.call('EXISTS', section_key(new_section)) == 1 then
   return redis.error_reply('INCONSISTENT there are items of the new section, but no such section')
 end
-local items = redis.call('SMEMBERS', section_key)
+local items = redis.call('SMEMBERS', section_key(section))
 for i = 1, #items do
-  redis.call('SISMEMBER', prefix .. 'item:' .. items[i], ARGV[4])
+  probe(item_key(items[i]))
 end
 
 begin(true)
 for i = 1, #items do
-  local item_key = prefix .. 'item:' .. items[i]
-  redis.call('SADD', item_key, ARGV[4])
-  redis.call('SREM', item_key, ARGV[3])
+  redis.call('SADD', item_key(items[i]), new_section)
+  redis.call('SREM', item_key(items[i]), section)
 end
-call_in_parts('SADD', new_key, items, 1)
-call_in_parts('SREM', section_key, items, 1)
-redis.call('SADD', KEYS[1], ARGV[4])
-redis.call('SREM', KEYS[1], ARGV[3])
+call_in_parts('SADD', section_key(new_section), items, 1)
+call_in_parts('SREM', section_key(section), items, 1)
+redis.call('SADD', KEYS[1], new_section)
+redis.call('SREM', KEYS[1], section)
 return done({})

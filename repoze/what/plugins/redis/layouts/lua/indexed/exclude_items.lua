@@ -3,24 +3,18 @@
 -- ARGV[3]: the section. ARGV[4] and following: the items.
 -- Returns {'done'}, {'no section', 'none'} or {'items absent', ITEM, ...}.
 
-if redis.call('SISMEMBER', KEYS[1], ARGV[3]) == 0 then
+local section = ARGV[3]
+if not has_section(section) then
   return {'no section', 'none'}
 end
-local section_key = prefix .. 'section:' .. ARGV[3]
-local refusal = {'items absent'}
-for i = 4, #ARGV do
-  redis.call('SISMEMBER', prefix .. 'item:' .. ARGV[i], ARGV[3])
-  if redis.call('SISMEMBER', section_key, ARGV[i]) == 0 then
-    refusal[#refusal + 1] = ARGV[i]
-  end
-end
-if #refusal > 1 then
-  return refusal
+local absent = items_held(section, 0, 'items absent')
+if #absent > 1 then
+  return absent
 end
 
 begin(false)
-call_in_parts('SREM', section_key, ARGV, 4)
+call_in_parts('SREM', section_key(section), ARGV, 4)
 for i = 4, #ARGV do
-  redis.call('SREM', prefix .. 'item:' .. ARGV[i], ARGV[3])
+  redis.call('SREM', item_key(ARGV[i]), section)
 end
 return done({})

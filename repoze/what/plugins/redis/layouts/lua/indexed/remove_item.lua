@@ -3,18 +3,18 @@
 -- ARGV[3]: the item.
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
-local item_key = prefix .. 'item:' .. ARGV[3]
-local sections = redis.call('SMEMBERS', item_key)
+local item = ARGV[3]
+local sections = redis.call('SMEMBERS', item_key(item))
 if #sections == 0 then
   return {'item absent'}
 end
 for i = 1, #sections do
-  redis.call('SISMEMBER', prefix .. 'section:' .. sections[i], ARGV[3])
+  probe(section_key(sections[i]))
 end
 
 begin(false)
 for i = 1, #sections do
-  redis.call('SREM', prefix .. 'section:' .. sections[i], ARGV[3])
+  redis.call('SREM', section_key(sections[i]), item)
 end
-call_in_parts('SREM', item_key, sections, 1)
+call_in_parts('SREM', item_key(item), sections, 1)
 return done(sections)

@@ -3,24 +3,22 @@
 -- ARGV[3]: the item. ARGV[4]: its new name.
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
-local item_key = prefix .. 'item:' .. ARGV[3]
-local new_key = prefix .. 'item:' .. ARGV[4]
-local sections = redis.call('SMEMBERS', item_key)
+local item, new_item = ARGV[3], ARGV[4]
+local sections = redis.call('SMEMBERS', item_key(item))
 if #sections == 0 then
   return {'item absent'}
-elseif redis.call('EXISTS', new_key) == 1 then
+elseif redis.call('EXISTS', item_key(new_item)) == 1 then
   return {'item taken'}
 end
 for i = 1, #sections do
-  redis.call('SISMEMBER', prefix .. 'section:' .. sections[i], ARGV[3])
+  probe(section_key(sections[i]))
 end
 
 begin(true)
 for i = 1, #sections do
-  local section_key = prefix .. 'section:' .. sections[i]
-  redis.call('SADD', section_key, ARGV[4])
-  redis.call('SREM', section_key, ARGV[3])
+  redis.call('SADD', section_key(sections[i]), new_item)
+  redis.call('SREM', section_key(sections[i]), item)
 end
-call_in_parts('SADD', new_key, sections, 1)
-call_in_parts('SREM', item_key, sections, 1)
+call_in_parts('SADD', item_key(new_item), sections, 1)
+call_in_parts('SREM', item_key(item), sections, 1)
 return done(sections)

@@ -3,40 +3,35 @@
 -- ARGV[3]: the section. ARGV[4] and following: the items that it is to have, possibly none.
 -- Returns {'done'} or {'no section', 'none'}.
 
-if redis.call('SISMEMBER', KEYS[1], ARGV[3]) == 0 then
+local section = ARGV[3]
+if not has_section(section) then
   return {'no section', 'none'}
 end
-local section_key = prefix .. 'section:' .. ARGV[3]
 local is_leaving = {}
-for _, item in ipairs(redis.call('SMEMBERS', section_key)) do
+for _, item in ipairs(redis.call('SMEMBERS', section_key(section))) do
   is_leaving[item] = true
 end
-local coming = {}
+local coming, leaving = {}, {}
 for i = 4, #ARGV do
   if is_leaving[ARGV[i]] then
     is_leaving[ARGV[i]] = nil
   else
     coming[#coming + 1] = ARGV[i]
+    probe(item_key(ARGV[i]))
   end
 end
-local leaving = {}
 for item in pairs(is_leaving) do
   leaving[#leaving + 1] = item
-end
-for i = 1, #leaving do
-  redis.call('SISMEMBER', prefix .. 'item:' .. leaving[i], ARGV[3])
-end
-for i = 1, #coming do
-  redis.call('SISMEMBER', prefix .. 'item:' .. coming[i], ARGV[3])
+  probe(item_key(item))
 end
 
 begin(#coming > 0)
-call_in_parts('SREM', section_key, leaving, 1)
+call_in_parts('SREM', section_key(section), leaving, 1)
 for i = 1, #leaving do
-  redis.call('SREM', prefix .. 'item:' .. leaving[i], ARGV[3])
+  redis.call('SREM', item_key(leaving[i]), section)
 end
-call_in_parts('SADD', section_key, coming, 1)
+call_in_parts('SADD', section_key(section), coming, 1)
 for i = 1, #coming do
-  redis.call('SADD', prefix .. 'item:' .. coming[i], ARGV[3])
+  redis.call('SADD', item_key(coming[i]), section)
 end
 return done({})

@@ -9,9 +9,8 @@
 -- later is forgotten later; no clock has a part in it. Where that one has been forgotten, nothing is
 -- written, and the answer is {'forgotten', MEMBER} with one to know of next time.
 --
--- A script first reads every key that it will write, which fails where the key has another type or
--- is being moved to another node; then it calls begin, which fails where it may not write; then it
--- writes, with SADD and SREM alone; and then it returns done(...).
+-- What follows in each script: it reads every key that it will write, and where it needs to know
+-- nothing of it probes it; it calls begin; it writes, with SADD and SREM alone; it returns done(...).
 
 local MOST = 1000
 
@@ -45,6 +44,36 @@ if not redis.call('ZSCORE', writes, ARGV[2]) then
     redis.call('ZADD', writes, 0, newest[1])
   end
   return {'forgotten', newest[1]}
+end
+
+local function section_key(section)
+  return prefix .. 'section:' .. section
+end
+
+local function item_key(item)
+  return prefix .. 'item:' .. item
+end
+
+local function has_section(section)
+  return redis.call('SISMEMBER', KEYS[1], section) == 1
+end
+
+-- Fails where a key that is to be written has another type or is being moved to another node.
+local function probe(key)
+  redis.call('SISMEMBER', key, '')
+end
+
+-- Those of ARGV from the fourth on that a section has (1), or lacks (0), after outcome; and probes
+-- the keys of all.
+local function items_held(section, is_held, outcome)
+  local held = {outcome}
+  for i = 4, #ARGV do
+    probe(item_key(ARGV[i]))
+    if redis.call('SISMEMBER', section_key(section), ARGV[i]) == is_held then
+      held[#held + 1] = ARGV[i]
+    end
+  end
+  return held
 end
 
 -- Fails where the commands of a write are refused, and has then written nothing. Where memory is out,

@@ -3,36 +3,25 @@
 -- ARGV[1]: the item.
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
+local item = ARGV[1]
 local sections = {}
-local cursor = '0'
-repeat
-  local page = redis.call('SCAN', cursor, 'COUNT', 1000, 'TYPE', 'set')
-  cursor = page[1]
-  for _, section in ipairs(page[2]) do
-    -- The key '' is no section.
-    if section ~= '' and redis.call('SISMEMBER', section, ARGV[1]) == 1 then
-      -- SCAN may visit a key twice.
-      sections[section] = true
-    end
+each_section(function(section)
+  if redis.call('SISMEMBER', section, item) == 1 then
+    sections[section] = true
   end
-until cursor == '0'
+end)
 local first = next(sections)
 if not first then
   return {'item absent'}
 end
 
--- Without effect, so that a command that is refused is refused before anything is written; a mark
--- beside items means nothing. SREM is first: where memory is out, a script may add once it has
--- removed, and a right must not stay because memory is out.
-redis.call('SREM', first, '')
-redis.call('SADD', first, ARGV[1])
-
+try_to_remove(first, item)
 local reply = {'done'}
 for section in pairs(sections) do
   if redis.call('SCARD', section) == 1 then
     redis.call('SADD', section, '')
   end
-  redis.call('SREM', section, ARGV[1])
+  redis.call('SREM', section, item)
   reply[#reply + 1] = section
 end
 return reply
