@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
 
@@ -61,13 +60,10 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
 
 
 def _check(sources: Sources) -> _Found:
-    found: _Found = _review(sources, RedisAdapter.check)
-    try:
-        found = [*found, *(("permissions", kept) for kept in find_kept(sources))]
-    except SourceError as error:
-        # Where a section cannot be read, that is among what was found.
-        if not found or isinstance(error, SourceUnavailable):
-            raise
+    found: _Found = [
+        *_review(sources, RedisAdapter.check),
+        *(("permissions", kept) for kept in find_kept(sources)),
+    ]
     if not found:
         sources.expect_something()
     return found
