@@ -137,7 +137,7 @@ def executable_with_tls() -> str:
 def server(executable) -> servers.RedisServer:
     """A real server that is empty."""
     shared = servers.running(executable)
-    servers.empty(shared.client())
+    shared.empty()
     return shared
 
 
@@ -146,9 +146,9 @@ def client(any_server) -> redis.Redis:
     """A client of an empty server, each kind in turn."""
     if any_server == factors.FAKE:
         return fakeredis.FakeRedis()
-    found = servers.running(factors.EXECUTABLES[any_server]).client()
-    servers.empty(found)
-    return found
+    shared = servers.running(factors.EXECUTABLES[any_server])
+    shared.empty()
+    return shared.client()
 
 
 @pytest.fixture(params=["plain", "indexed"])

@@ -33,6 +33,7 @@ WHERE_SERVERS_DIFFER = frozenset(
         "test_adapters.py",
         "test_cluster.py",
         "test_durability.py",
+        "test_factors.py",
         "test_failover.py",
         "test_failures.py",
         "test_faults.py",
@@ -149,5 +150,6 @@ def _meets_servers(item: pytest.Item, config: pytest.Config) -> bool:
     given = item.callspec.params.values() if hasattr(item, "callspec") else ()
     server = next((value for value in given if value in FACTORS["server"]), None)
     if server is None:
-        return not config.getoption("--older-servers")
+        older = item.get_closest_marker("with_older_servers") is not None
+        return older == config.getoption("--older-servers")
     return server in servers_met(config, item.path.name)

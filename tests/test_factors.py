@@ -75,7 +75,9 @@ def test_nothing_to_choose():
     assert list(pairs([(0,)])) == [(0,)]
 
 
+@pytest.mark.with_older_servers
 def test_each_pair_of_factors_is_met():
+    """In the plain run and in that with the older servers, which is the one that has the time."""
     tests = Path(__file__).parent
     # Nothing that it runs is measured.
     environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}

@@ -39,9 +39,9 @@ def client():
     """A client of an empty server, a real one where there is one."""
     if not EXECUTABLES:
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
-    found = servers.running(EXECUTABLES[0]).client()
-    servers.empty(found)
-    return found
+    shared = servers.running(EXECUTABLES[0])
+    shared.empty()
+    return shared.client()
 
 
 @pytest.fixture

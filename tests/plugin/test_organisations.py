@@ -50,7 +50,7 @@ def test_organisation(server, options, organisation, number_of_users, thorough):
     users = sorted(groups_of.keys() | expected.keys())
     if not thorough:
         # Without an index, each looks at all sections.
-        users = users[:: 1 + len(users) // (1000 if options else 40)]
+        users = users[:: 1 + len(users) // (500 if options else 40)]
     for user in users:
         environ, identity = {}, {"repoze.who.userid": user}
         metadata.add_metadata(environ, identity)
