@@ -73,8 +73,8 @@ def connect_again_soon() -> None:
 
 def ignore_invalidations() -> None:
     """Heed nothing that a server tells."""
-    look = tracking.Tracking.look
-    tracking.Tracking.look = lambda *arguments: look(*arguments) and ()
+    poll = tracking.Tracking.poll
+    tracking.Tracking.poll = lambda *arguments: poll(*arguments) and ()
 
 
 def group(user: int, number: int) -> str:

@@ -173,10 +173,10 @@ class TestSameThreadComesAgain:
     def comes_again(self, request, adapter, monkeypatch):
         wait_until_hit(adapter, "staff")
         state = adapter._near_cache._state
-        name = "look" if request.param == "as it looks" else "keep"
-        there = {"look": state.tracking, "keep": state.memory}[name]
+        name = "poll" if request.param == "as it looks" else "commit"
+        there = {"poll": state.tracking, "commit": state.memory}[name]
         before = getattr(there, name)
-        if name == "keep":
+        if name == "commit":
             adapter._near_cache.forget([b"staff"])
 
         def comes_again(work):
