@@ -36,9 +36,9 @@ class SourceError(AdapterError):
     def __init__(self, *args: object, written: bool | None = None) -> None:
         super().__init__(*args)
         self.written = written
-        """`False` where nothing was written, `True` where the write took effect all the same.
+        """``False`` where nothing was written, ``True`` where the write took effect all the same.
 
-        `None` where nobody knows: look at what is stored before you try again.
+        ``None`` where nobody knows: look at what is stored before you try again.
         """
 
 

@@ -20,7 +20,7 @@ class TooFewReplicas(SourceError):  # noqa: N818 - it reads as what it reports
     """A write took effect, but fewer replicas than ``wait_replicas`` asks for have confirmed it.
 
     It is lost if the server fails before they have it, and one of them takes its place. Its
-    ``written`` is `True`.
+    ``written`` is ``True``.
     """
 
 
