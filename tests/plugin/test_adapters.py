@@ -335,6 +335,19 @@ class TestNames:
             assert raised.value.written is False
         assert groups.get_all_sections() == {"admins": set()}
 
+    def test_items_of_a_section_that_has_many(self, groups):
+        groups.create_section("admins")
+        assert groups.count_items("admins") == groups.count_items("nobody") == 0
+        assert groups.missing_items("admins", ["rms", 7]) == {"rms", "7"}
+        groups.include_items("admins", ["rms", *range(9_000)])
+        assert groups.count_items("admins") == 9_001
+        asked = [b"rms", "linus", 8_999, 9_000, *range(100, 8_500), "", None]
+        assert groups.missing_items("admins", asked) == {"linus", "9000"}
+        assert groups.missing_items("nobody", ["rms"]) == {"rms"}
+        assert groups.missing_items("admins", []) == groups.missing_items(None, []) == set()
+        assert groups.missing_items("", ["rms"]) == {"rms"}
+        assert groups.count_items(None) == 0
+
     @pytest.mark.parametrize("name", REFUSED, ids=lambda name: type(name).__name__)
     def test_refused_name_belongs_to_nothing(self, groups, permissions, name):
         for adapter in (groups, permissions):

@@ -9,6 +9,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Literal, TextIO
 
+from more_itertools import chunked
+
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.names import described
 
@@ -33,8 +35,7 @@ def _read(
     adapter: RedisAdapter, kind: str, names: Sequence[str]
 ) -> Iterator[tuple[str, list[str]]]:
     with progress(kind, len(names)) as bar:
-        for start in range(0, len(names), _SECTIONS_AT_A_TIME):
-            page = names[start : start + _SECTIONS_AT_A_TIME]
+        for page in chunked(names, _SECTIONS_AT_A_TIME):
             for name, items in sorted(adapter.get_many_section_items(page).items()):
                 yield name, sorted(items)
             bar.update(len(page))

@@ -96,7 +96,14 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     In between its members lack them, and nobody else has them. Where that was interrupted, run it
     again.
     """
-    # Meanwhile a right is kept for what is no group: there nobody comes by it.
+    # Two phases, for groups and permissions are two sources. Meanwhile a right is kept for what is
+    # no group, where nobody comes by it. The states, and what ends them:
+    #
+    #   group that is there   its permissions are of   next
+    #   GROUP                 GROUP                    they are set aside
+    #   GROUP                 waiting                  GROUP is renamed; refused: back to GROUP
+    #   NEW_NAME              waiting                  they are handed on; here it can be run again
+    #   NEW_NAME              NEW_NAME                 done
     waiting = name_while_renamed(group, new_name)
     sources.expect_permissions(_SAY_LEAVE, accepted=leave_permissions)
     there = sources.groups.get_many_section_items([group, new_name, waiting]).keys()

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import ClassVar
 
 import redis
+from more_itertools import chunked
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisPermissionAdapter
@@ -67,9 +68,7 @@ def find_kept(sources: Sources) -> list[KeptWhileRenamed]:
 
 
 def _readable_sections(permissions: RedisPermissionAdapter) -> Iterator[tuple[str, set[str]]]:
-    names = sorted(permissions.get_section_names())
-    for start in range(0, len(names), _SECTIONS_AT_A_TIME):
-        page = names[start : start + _SECTIONS_AT_A_TIME]
+    for page in chunked(sorted(permissions.get_section_names()), _SECTIONS_AT_A_TIME):
         try:
             found = permissions.get_many_section_items(page)
         except SourceError:
@@ -139,8 +138,7 @@ def find_leftovers(
     permissions: RedisPermissionAdapter, new_groups: Iterable[str]
 ) -> Iterator[tuple[str, set[str]]]:
     """Return those of *new_groups* that have permissions before they are there, with these."""
-    names = iter(new_groups)
-    while page := list(islice(names, _GROUPS_AT_A_TIME)):
+    for page in chunked(new_groups, _GROUPS_AT_A_TIME):
         if permissions.find_sections_many(page):
             for group in page:
                 left = permissions.find_sections(group)

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import ENOENT
-from itertools import chain, islice
+from itertools import chain
 from math import inf
 from os import strerror
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from more_itertools import chunked
 from sqlalchemy import (
     URL,
     Column,
@@ -41,8 +42,6 @@ from .output import some
 from .sources import KINDS
 from .staging import Entry, Input
 from .summaries import Summary, in_conflict
-
-Value = TypeVar("Value")
 
 # What a quickstart calls a section, an item, and the table that associates them.
 _NAMES = {
@@ -129,7 +128,7 @@ class _Named:
     def ids(self, names: Iterable[str]) -> dict[str, int]:
         """Return the ids of *names*, without those that are not there."""
         found: dict[str, int] = {}
-        for page in _pages(filter(_is_text, names), _NAMES_AT_A_TIME):
+        for page in chunked(filter(_is_text, names), _NAMES_AT_A_TIME):
             query = select(self.name, self.id).where(self.name.in_(page))
             rows: Iterable[Any] = self._connection.execute(query)
             found.update((name, number) for name, number in rows)
@@ -190,7 +189,7 @@ class _Source:
     def complete(self, sections: Sections, notes: "Notes") -> Summary:
         """Give the tables what they lack of *sections*."""
         summary = Summary()
-        for page in _pages(sections, _SECTIONS_AT_A_TIME):
+        for page in chunked(sections, _SECTIONS_AT_A_TIME):
             self._complete_page(dict(page), summary, notes)
         return summary
 
@@ -296,9 +295,3 @@ def _is_text(name: str) -> bool:
         return "\0" not in name and bool(name.encode())
     except UnicodeEncodeError:
         return False
-
-
-def _pages(values: Iterable[Value], length: int) -> Iterator[list[Value]]:
-    remaining = iter(values)
-    while page := list(islice(remaining, length)):
-        yield page

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+
+from more_itertools import chunked
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.names import Name, decode, described, encode_for_write
@@ -67,7 +68,7 @@ class Stage:
 
     def _add(self, source: Input, bar: Bar) -> None:
         position = 0
-        while entries := list(islice(source.entries, _ENTRIES_AT_A_TIME)):
+        for entries in chunked(source.entries, _ENTRIES_AT_A_TIME):
             for kind, section, item in entries:
                 if item is None:
                     self._add_section(kind, section)

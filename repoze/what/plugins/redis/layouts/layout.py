@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from more_itertools import chunked
 from redis import InvalidResponse
 
 from repoze.what.adapters import (
@@ -178,10 +179,9 @@ class Layout(ABC):
         They are read 100 at a time: each section is consistent in itself.
         """
         found: dict[bytes, set[bytes]] = {}
-        for start in range(0, len(sections), _SECTIONS_AT_A_TIME):
-            names = tuple(sections[start : start + _SECTIONS_AT_A_TIME])
+        for names in chunked(sections, _SECTIONS_AT_A_TIME):
             items_of_each = self._reader.run(
-                Operation("get_many_section_items", names), self._reading_of(names)
+                Operation("get_many_section_items", tuple(names)), self._reading_of(names)
             )
             found |= {
                 name: items
