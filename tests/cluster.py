@@ -1,7 +1,6 @@
 """A Redis Cluster of three primaries with a replica each, which loses nodes and moves slots."""
 
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -82,7 +81,7 @@ class Cluster:
         for one, other in combinations(self.nodes, 2):
             one.ask("CLUSTER", "MEET", servers.HOST, other.port)
         for primary, replica in zip(primaries, replicas, strict=True):
-            wait_until(lambda: _starts_replicating(replica, primary))  # noqa: B023
+            servers.wait_until(lambda: _starts_replicating(replica, primary))  # noqa: B023
         self.wait_until_whole()
 
     def client(self, **settings) -> redis.RedisCluster:
@@ -130,7 +129,9 @@ class Cluster:
         self.nodes.remove(primary)
         lose(primary)
         try:
-            wait_until(lambda: all(node.holders_of(slot)[0] == replica.port for node in self.nodes))
+            servers.wait_until(
+                lambda: all(node.holders_of(slot)[0] == replica.port for node in self.nodes)
+            )
             yield
         finally:
             recover(primary)
@@ -139,7 +140,7 @@ class Cluster:
 
     def wait_until_whole(self) -> None:
         """Return when all agree on who holds what, and each primary has a replica."""
-        wait_until(self._is_whole)
+        servers.wait_until(self._is_whole)
 
     def _is_whole(self) -> bool:
         views = [node.holders() for node in self.nodes]
@@ -183,14 +184,6 @@ def _starts_replicating(replica: Node, primary: Node) -> bool:
     with suppress(redis.ResponseError):
         return replica.ask("CLUSTER", "REPLICATE", primary.id) == b"OK"
     return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when *condition* holds; fail after 30 seconds."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import servers
+from operations import create_sections
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import primary
@@ -48,9 +49,7 @@ def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill(adapter: RedisPermissionAdapter) -> None:
-    for section, items in SOURCE.items():
-        adapter.create_section(section)
-        adapter.include_items(section, items)
+    create_sections(adapter, SOURCE)
 
 
 def info(adapter: RedisPermissionAdapter) -> NearCacheInfo:

@@ -52,11 +52,16 @@ ANSWERS = {
 }
 
 
-def fill(client, **options):
-    adapter = RedisPermissionAdapter(client, **options)
-    for section, items in BEFORE.items():
+def create_sections(adapter, sections):
+    """Give the source of *adapter* these *sections* with their items, and return it."""
+    for section, items in sections.items():
         adapter.create_section(section)
         adapter.include_items(section, items)
+    return adapter
+
+
+def fill(client, **options):
+    create_sections(RedisPermissionAdapter(client, **options), BEFORE)
 
 
 def load_scripts(adapter):

@@ -1,7 +1,6 @@
 """What a request gets where the source of its user's groups or permissions is unavailable."""
 
 import logging
-import os
 import threading
 from time import monotonic
 from typing import Any
@@ -11,6 +10,8 @@ from repoze.who.classifiers import default_challenge_decider
 from webob.exc import HTTPServiceUnavailable
 
 from repoze.what.adapters import SourceError
+
+from .process_local import ProcessLocal
 
 UNAVAILABLE = "repoze.what.unavailable"
 """Where in its environment a request has the error that its lookup met."""
@@ -46,11 +47,11 @@ class Outage:
 
     def __init__(self, consequence: str) -> None:
         self._consequence = consequence
-        self._figures = _Figures()
+        self._figures = ProcessLocal(_Figures)
 
     def lookup_failed(self, error: SourceError) -> None:
         """Take note of *error*, and log it if it is the first."""
-        figures = self._figures_of_this_process()
+        figures = self._figures.get()
         with figures.lock:
             ended = figures.end_if_over()
             figures.last_failure = monotonic()
@@ -67,18 +68,12 @@ class Outage:
 
     def lookup_succeeded(self) -> None:
         """Take note that a lookup has succeeded, and log if an outage is over."""
-        figures = self._figures_of_this_process()
+        figures = self._figures.get()
         if figures.failures:
             with figures.lock:
                 figures.succeeded_since = True
                 ended = figures.end_if_over()
             self._log_end(ended)
-
-    def _figures_of_this_process(self) -> "_Figures":
-        # Some servers fork without telling Python, and another thread may have had the lock.
-        if self._figures.process_id != os.getpid():
-            self._figures = _Figures()
-        return self._figures
 
     def _log_end(self, ended: tuple[int, float] | None) -> None:
         if ended is not None:
@@ -97,7 +92,6 @@ class _Figures:
     """
 
     def __init__(self) -> None:
-        self.process_id = os.getpid()
         self.lock = threading.RLock()
         self.failures = 0
         self.first_failure = self.last_failure = 0.0

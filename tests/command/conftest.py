@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import click.testing
 import pytest
 import servers
+from operations import create_sections
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command.program import program
@@ -50,14 +51,9 @@ def permissions(url) -> RedisPermissionAdapter:
 @pytest.fixture
 def staff(groups, permissions) -> None:
     """Two groups with members, one without, and three permissions."""
-    fill(groups, {"editors": ["rosa", "ben"], "writers": ["rosa"], "interns": []})
-    fill(permissions, {"publish": ["editors"], "write": ["editors", "writers"], "sell": []})
-
-
-def fill(adapter, sections):
-    for section, items in sections.items():
-        adapter.create_section(section)
-        adapter.include_items(section, items)
+    create_sections(groups, {"editors": ["rosa", "ben"], "writers": ["rosa"], "interns": []})
+    granted = {"publish": ["editors"], "write": ["editors", "writers"], "sell": []}
+    create_sections(permissions, granted)
 
 
 @pytest.fixture

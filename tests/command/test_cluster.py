@@ -13,7 +13,7 @@ def running(executable):
     """A cluster of one node, for here it does not matter who holds a slot."""
     node = cluster.Node(executable)
     node.ask("CLUSTER", "ADDSLOTS", *range(cluster.SLOTS))
-    cluster.wait_until(node.is_well)
+    servers.wait_until(node.is_well)
     return node
 
 

@@ -4,6 +4,7 @@ import copy
 
 import fakeredis
 import pytest
+from operations import create_sections
 
 from repoze.what.adapters import BaseSourceAdapter, SourceError, SourceUnavailable
 from repoze.what.plugins.redis import CopyError, RedisGroupAdapter, copy_sections
@@ -37,20 +38,13 @@ class DictAdapter(BaseSourceAdapter):
         self.sections[section] |= items
 
 
-def fill(adapter, sections):
-    for section, items in sections.items():
-        adapter.create_section(section)
-        adapter.include_items(section, items)
-    return adapter
-
-
 @pytest.fixture
 def target():
     return RedisGroupAdapter(fakeredis.FakeRedis(), namespace="target")
 
 
 def test_from_redis(groups, target):
-    assert copy_sections(fill(groups, SECTIONS), target) == 3
+    assert copy_sections(create_sections(groups, SECTIONS), target) == 3
     assert target.get_all_sections() == SECTIONS
     assert target.check() == []
 
@@ -62,20 +56,20 @@ def test_from_another_adapter(groups):
 
 def test_to_another_adapter(groups):
     target = DictAdapter({})
-    copy_sections(fill(groups, SECTIONS), target)
+    copy_sections(create_sections(groups, SECTIONS), target)
     assert target.sections == SECTIONS
 
 
 def test_from_plain_to_indexed(client):
     plain, indexed = RedisGroupAdapter(client), RedisGroupAdapter(client, db=5, namespace="new")
-    copy_sections(fill(plain, SECTIONS), indexed)
+    copy_sections(create_sections(plain, SECTIONS), indexed)
     assert indexed.get_all_sections() == plain.get_all_sections() == SECTIONS
 
 
 def test_plain_and_indexed_in_one_database(client):
     """The keys of the one would be sections of the other."""
     plain, indexed = RedisGroupAdapter(client), RedisGroupAdapter(client, namespace="new")
-    fill(plain, SECTIONS)
+    create_sections(plain, SECTIONS)
     for source, target in ((plain, indexed), (indexed, plain)):
         with pytest.raises(CopyError, match=r"in one database \(Redis at .*, database 1\)"):
             copy_sections(source, target)
@@ -111,16 +105,16 @@ def test_progress(groups, target):
 
 
 def test_section_that_is_there_in_part_is_completed(groups, target):
-    fill(target, {"admins": {"rms"}, "none": set(), "theirs": {"linus"}})
-    assert copy_sections(fill(groups, SECTIONS), target) == 3
+    create_sections(target, {"admins": {"rms"}, "none": set(), "theirs": {"linus"}})
+    assert copy_sections(create_sections(groups, SECTIONS), target) == 3
     assert target.get_all_sections() == {**SECTIONS, "theirs": {"linus"}}
     assert copy_sections(groups, target) == 3
 
 
 def test_section_of_somebody_else_is_left_alone(groups, target):
-    fill(target, {"php": {"linus"}})
+    create_sections(target, {"php": {"linus"}})
     with pytest.raises(CopyError, match=r"^2 of 3 sections are copied\..*\['php'\]") as raised:
-        copy_sections(fill(groups, SECTIONS), target)
+        copy_sections(create_sections(groups, SECTIONS), target)
     assert raised.value.copied == 2
     assert target.get_all_sections() == {**SECTIONS, "php": {"linus"}}
 
@@ -128,7 +122,7 @@ def test_section_of_somebody_else_is_left_alone(groups, target):
 def test_target_that_fails(groups, target):
     target.is_writable = False
     with pytest.raises(CopyError, match=r"^Stopped when 0 of 3 .*read-only") as raised:
-        copy_sections(fill(groups, SECTIONS), target)
+        copy_sections(create_sections(groups, SECTIONS), target)
     assert raised.value.copied == 0
     assert isinstance(raised.value.__cause__, SourceError)
 

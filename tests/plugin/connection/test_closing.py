@@ -99,7 +99,7 @@ def test_cluster(executable):
     database = adapter._database
 
     def pools():
-        return {client.connection_pool for client in database._clients.values()}
+        return {client.connection_pool for client in database._clients.get().values()}
 
     for _ in range(2):
         assert adapter.find_sections("staff") == set()

@@ -673,7 +673,7 @@ class TestUnderLoad:
     def test_primary_hands_over(self, whole, load):
         replica = whole.replica(SLOT)
         replica.ask("CLUSTER", "FAILOVER")
-        cluster.wait_until(replica.is_primary)
+        servers.wait_until(replica.is_primary)
         load.check()
 
     @pytest.mark.parametrize(

@@ -348,7 +348,7 @@ class TestNodeOfACluster:
         options = ("--cluster-databases", "16") if has_databases else ()
         node = cluster.Node(executable, *options)
         node.ask("CLUSTER", "ADDSLOTS", *range(cluster.SLOTS))
-        cluster.wait_until(lambda: b"cluster_state:ok" in node.ask("CLUSTER", "INFO"))
+        servers.wait_until(lambda: b"cluster_state:ok" in node.ask("CLUSTER", "INFO"))
         node.client(db=db).sadd("edit", "staff")
         adapter = RedisPermissionAdapter(node.client(), db)
         # What reads one key alone is right on any node, or refused.

@@ -344,7 +344,7 @@ class TestNearCache:
         is_tracking = guest.near_cache_info().is_tracking
         assert (guest.near_cache_info().hits > 0) == is_tracking
         source.adapter.exclude_item("edit", "staff")
-        cluster.wait_until(lambda: guest.find_sections(staff) == set())
+        servers.wait_until(lambda: guest.find_sections(staff) == set())
         guest.find_sections(nobody)
         assert (guest.near_cache_info().invalidations > 0) == is_tracking
         guest.close()
@@ -610,7 +610,7 @@ class TestSavingAndWaiting:
         (command,) = commands(needed)
         assert command in members(source, "dangerous")
         for rules, saves in ((needed, True), ([], False)):
-            cluster.wait_until(lambda: not source.client.info()["rdb_bgsave_in_progress"])
+            servers.wait_until(lambda: not source.client.info()["rdb_bgsave_in_progress"])
             source.client.config_resetstat()
             guest = source.adapter_of_guest([*documented(layout, "admin"), *rules])
             guest = source.kind(guest._client, **source.options, save=save)
@@ -647,7 +647,7 @@ def test_replica_has_users_of_its_own(executable, layout):
         rules = documented(layout, "reader")
         set_user(source.client, rules)
         replica.client().replicaof(servers.HOST, primary.port)
-        cluster.wait_until(
+        servers.wait_until(
             lambda: replica.client().info("replication")["master_link_status"] == "up"
         )
         guest = source.kind(replica.client(**LOGIN), **source.options)

@@ -6,6 +6,7 @@ from ssl import SSLError
 import pytest
 import redis
 import servers
+from fake_server import FakeServer
 from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
 from proxy import CUT_REPLY, CUT_REQUEST, RESET_REQUEST, Action, Fault, Point, Proxy
 
@@ -163,6 +164,27 @@ def test_write_that_may_have_been_forgotten_is_not_done_again(proxied, source, f
     assert source.get_all_sections() == BEFORE
     adapter.include_item("edit", "a")
     assert source.get_all_sections() == AFTER["include_item"]
+
+
+def test_server_that_forgets_at_once():
+    """Its answer names a write to know of, which it does not know a moment later."""
+    asked = []
+
+    def answer(words):
+        asked.append(words)
+        return b"*2\r\n$9\r\nforgotten\r\n$5\r\ntoken\r\n"
+
+    with FakeServer(answer) as server:
+        client = redis.Redis(host=servers.HOST, port=server.port, socket_timeout=60)
+        adapter = RedisPermissionAdapter(client, namespace="tests")
+        with pytest.raises(SourceUnavailable, match=r"FORGOTTEN .* Nothing was written") as raised:
+            adapter.create_section("edit")
+    assert raised.value.written is False
+    first, second = asked
+    assert first[0] == second[0] == b"EVALSHA"
+    # The token stays the same, and so a write that was done is not done again.
+    assert first[4] == second[4]
+    assert (first[5], second[5]) == (b"", b"token")
 
 
 @on_indexed_layout

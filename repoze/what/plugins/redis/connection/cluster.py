@@ -9,6 +9,8 @@ import redis
 from redis.cluster import ClusterNode
 from redis.connection import ConnectionPool
 
+from repoze.what.process_local import ProcessLocal
+
 from .clients import client_of_database
 from .database import Database, ProcessClient
 from .exchange import Exchange
@@ -41,8 +43,7 @@ class ClusterDatabase(Database):
         super().__init__(part)
         self._cluster = client
         self._slot = client.keyslot(key)
-        self._clients: dict[Address, redis.Redis] = {}
-        self._process = os.getpid()
+        self._clients: ProcessLocal[dict[Address, redis.Redis]] = ProcessLocal(dict)
         nodes = client.nodes_manager.slots_cache.get(self._slot) or client.get_nodes()
         self._node = _address(nodes[0])
         self._node_failed = False
@@ -55,16 +56,17 @@ class ClusterDatabase(Database):
 
     @property
     def _client(self) -> ProcessClient:
-        return ProcessClient(self._client_at(self._node), None, self._process)
+        return ProcessClient(self._client_at(self._node), None, os.getpid())
 
     def close(self) -> None:
         """Close all connections, whatever node they are to. The next question opens anew.
 
         A question that another thread is asking goes on, and its connection is closed afterwards.
         """
-        clients, self._clients = self._clients, {}
+        clients = self._clients.get()
+        self._clients.set({})
         for client in clients.values():
-            ProcessClient(client, None, self._process).close()
+            ProcessClient(client, None, os.getpid()).close()
 
     def _leave(self, left: ProcessClient) -> None:  # noqa: ARG002 - it is of one node
         # It may have been in the pool of any node.
@@ -74,13 +76,9 @@ class ClusterDatabase(Database):
         return self._client_at(address).connection_pool
 
     def _client_at(self, address: Address) -> redis.Redis:
-        if self._process != os.getpid():
-            # After a fork, a thread that is left behind may hold the lock of a pool.
-            self._clients = {}
-            self._process = os.getpid()
-        client = self._clients.get(address)
+        clients = self._clients.get()
         # Of two threads that come here at once, the first provides the client.
-        return client or self._clients.setdefault(address, self._client_of(address))
+        return clients.get(address) or clients.setdefault(address, self._client_of(address))
 
     def _client_of(self, address: Address) -> redis.Redis:
         host, port = address
@@ -123,7 +121,7 @@ class ClusterDatabase(Database):
             if word == "MOVED":
                 self._turn_to(address, exchange)
                 # The connections to others are closed when those who use them have done so.
-                self._clients = {address: self._client_at(address)}
+                self._clients.set({address: self._client_at(address)})
             else:
                 exchange.move(self._pool_at(address), asking=True)
         return super()._converse(exchange, conversation, is_repeatable)

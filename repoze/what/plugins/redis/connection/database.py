@@ -11,6 +11,8 @@ import redis
 from redis.connection import ConnectionPool
 from redis.sentinel import SentinelConnectionPool
 
+from repoze.what.process_local import ProcessLocal
+
 from .clients import client_of_database, close_idle
 from .exchange import Exchange
 from .failures import Operation, is_lost_connection, is_of_talking, source_error, without_secrets
@@ -190,35 +192,25 @@ class ServerDatabase(Database):
         watch_every: float = WATCH_EVERY,
     ) -> None:
         super().__init__(part)
-        self._new_client = partial(client_of_database, client, db)
-        self._watch_every = watch_every
-        self._last_client = self._open()
-
-    def _open(self) -> ProcessClient:
-        client = self._new_client()
-        pool = client.connection_pool
-        watch = None
-        if isinstance(pool, SentinelConnectionPool) and pool.is_master:
-            watch = PrimaryWatch(pool, self._watch_every)
-        return ProcessClient(client, watch, os.getpid())
+        self._open = partial(_opened, client, db, watch_every)
+        self._clients = ProcessLocal(self._open)
+        # What it cannot be made of is told at once.
+        self._clients.get()
 
     @property
     def _client(self) -> ProcessClient:
-        if self._last_client.process != os.getpid():
-            # After a fork, a thread that is left behind may hold the lock of the pool.
-            self._last_client = self._open()
-        return self._last_client
+        return self._clients.get()
 
     def close(self) -> None:
         """Close all connections, and ask no Sentinel any more. The next question opens anew.
 
         A question that another thread is asking goes on, and its connection is closed afterwards.
         """
-        self._leave(self._last_client)
+        self._leave(self._client)
 
     def _leave(self, left: ProcessClient) -> None:
-        if self._last_client is left:
-            self._last_client = self._open()
+        if self._client is left:
+            self._clients.set(self._open())
         left.close()
 
     @property
@@ -240,3 +232,12 @@ class ServerDatabase(Database):
                 or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
             )
         return f"Redis {place}, database {self.number}"
+
+
+def _opened(client: redis.Redis, db: int | None, watch_every: float) -> ProcessClient:
+    derived = client_of_database(client, db)
+    pool = derived.connection_pool
+    watch = None
+    if isinstance(pool, SentinelConnectionPool) and pool.is_master:
+        watch = PrimaryWatch(pool, watch_every)
+    return ProcessClient(derived, watch, os.getpid())

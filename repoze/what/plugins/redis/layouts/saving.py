@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.failures import Operation
 from repoze.what.plugins.redis.names import described
+from repoze.what.process_local import ProcessLocal
 
 Save: TypeAlias = Literal["background", "sync"]
 """How to save: while the server goes on (``BGSAVE``), or while everybody waits (``SAVE``)."""
@@ -48,14 +48,12 @@ class Saving:
         self._every = every
         self._writes = itertools.count(1)
         self._has_failed = False
-        # By process: a fork leaves a thread behind, and a lock as it was.
-        self._repetitions: dict[int, _Repetition] = {}
+        self._repetition = ProcessLocal(lambda: _Repetition(self._begin, database))
 
     def count_write(self) -> None:
         """Count a write, and save if it is the last of so many."""
         if next(self._writes) % self._every == 0 and not self._begin():
-            process = os.getpid()
-            self._repetitions.setdefault(process, _Repetition(self._begin, self._database)).want()
+            self._repetition.get().want()
 
     def _begin(self) -> bool:
         """Return whether nothing is left to do: it is saved or being saved, or cannot be."""

@@ -1,7 +1,6 @@
 """The near cache: answers from the process's own memory, while the server vouches for them."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
@@ -13,6 +12,7 @@ import redis
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.failures import is_of_talking, is_reply, text_of
 from repoze.what.plugins.redis.names import encode_known
+from repoze.what.process_local import ProcessLocal
 
 from .tracking import CannotTrackError, Tracking
 
@@ -121,26 +121,18 @@ class NearCache:
         self._max_age = max_age
         # To ask for it is to look whether this is still the same process, and that has been done.
         self._is_of_sentinels = database.primary_address is not None
-        # By process. In a child it is made when that first asks: what the parent has is left alone,
-        # and whatever replaces the locks of Python has done so by then.
-        self._states: dict[int, _State] = {}
+        new_memory = self._new_memory
+        self._states = ProcessLocal(lambda: _State(new_memory()))
 
     @property
     def _state(self) -> _State:
-        process = os.getpid()
-        # Of two threads that come here at once, the first provides the state.
-        state = self._states.get(process) or self._states.setdefault(
-            process, _State(self._new_memory())
-        )
-        for other in self._states.keys() - {process}:
-            self._states.pop(other, None)
-        return state
+        return self._states.get()
 
     def find_sections(
         self, question: frozenset[str], ask: Callable[[Collection[bytes]], set[str]]
     ) -> set[str]:
         """Return the sections that any item of *question* is in, from memory or as *ask* says."""
-        state = self._states.get(os.getpid()) or self._state
+        state = self._states.get()
         now = monotonic()
         tracking = filling = None
         is_looking = True
