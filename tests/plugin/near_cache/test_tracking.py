@@ -157,7 +157,7 @@ class TestLost:
         clock.advance(UNTIL_NEXT_ATTEMPT)
         check_that_it_is_told(adapter, raw)
         assert info(adapter).connections == 2
-        assert number_of_tracking_connections(server) == 1
+        servers.wait_until(lambda: number_of_tracking_connections(server) == 1)
 
     def test_one_attempt_a_second(self, adapter, raw, clock):
         for connections in (1, 2, 3):
