@@ -1,6 +1,5 @@
 """The database of a Redis Cluster: the primary, wherever it is, that holds one slot."""
 
-import os
 from collections.abc import Callable
 from random import sample
 from typing import TypeVar
@@ -56,7 +55,7 @@ class ClusterDatabase(Database):
 
     @property
     def _client(self) -> ProcessClient:
-        return ProcessClient(self._client_at(self._node), None, os.getpid())
+        return ProcessClient(self._client_at(self._node), None)
 
     def close(self) -> None:
         """Close all connections, whatever node they are to. The next question opens anew.
@@ -66,7 +65,7 @@ class ClusterDatabase(Database):
         clients = self._clients.get()
         self._clients.set({})
         for client in clients.values():
-            ProcessClient(client, None, os.getpid()).close()
+            ProcessClient(client, None).close()
 
     def _leave(self, left: ProcessClient) -> None:  # noqa: ARG002 - it is of one node
         # It may have been in the pool of any node.

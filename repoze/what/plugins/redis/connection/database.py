@@ -1,6 +1,5 @@
 """One database of the user's server, over connections of our own that are tried twice."""
 
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -30,7 +29,6 @@ class ProcessClient(NamedTuple):
     # The pool alone would not do: the client listens for renewed credentials.
     client: redis.Redis
     watch: PrimaryWatch | None
-    process: int
 
     @property
     def pool(self) -> ConnectionPool:
@@ -38,12 +36,10 @@ class ProcessClient(NamedTuple):
         return self.client.connection_pool
 
     def close(self) -> None:
-        """Stop the watch, and close idle connections, if this is the process that opened them.
+        """Stop the watch, and close idle connections.
 
         What is in use goes back to a pool that nobody has any more, and is closed with that.
         """
-        if self.process != os.getpid():
-            return
         if self.watch is not None:
             self.watch.stop()
         close_idle(self.pool)
@@ -240,4 +236,4 @@ def _opened(client: redis.Redis, db: int | None, watch_every: float) -> ProcessC
     watch = None
     if isinstance(pool, SentinelConnectionPool) and pool.is_master:
         watch = PrimaryWatch(pool, watch_every)
-    return ProcessClient(derived, watch, os.getpid())
+    return ProcessClient(derived, watch)
