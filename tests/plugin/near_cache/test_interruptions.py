@@ -1,6 +1,5 @@
 """Lookups with a near cache that are interrupted anywhere: nothing revoked is served afterwards."""
 
-import gc
 import os
 import select
 import socket
@@ -148,11 +147,7 @@ def raising(error):
 
 
 def check_tracking_connections(server, expected):
-    def number():
-        gc.collect()
-        return number_of_tracking_connections(server)
-
-    servers.wait_until(lambda: number() == expected)
+    servers.wait_until(lambda: number_of_tracking_connections(server) == expected)
 
 
 def done(work):

@@ -870,6 +870,7 @@ class TestClients:
 
 
 def ids_of_tracking_connections(server):
+    gc.collect()
     return {each["id"] for each in server.client().client_list(_type="pubsub")}
 
 
