@@ -52,7 +52,10 @@ def read_query(environ: dict[str, Any]) -> list[tuple[str, str]]:
     content_type = environ.get("CONTENT_TYPE") or ""
     if query and "charset" in content_type.lower():
         # To Django it is that of the query, too, be there a body or not.
-        _check_charset(_parameters(_split(content_type)[1]))
+        media_type, rest = _split(content_type)
+        if '"' in media_type:
+            raise UnclearFormError("The type of the request cannot be read")
+        _check_charset(_parameters(rest))
     try:
         return _read_urlencoded(query.encode("latin-1"))
     except UnicodeError:
@@ -69,6 +72,9 @@ def read_form(environ: dict[str, Any]) -> list[tuple[str, Any]]:
         return []
     size = _make_seekable(request)
     if size == 0:
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            # It may have been read before, and nobody says how long it was.
+            raise UnclearFormError("The form is not there to be read")
         return []
     try:
         return _read_body(request, size)
@@ -173,7 +179,8 @@ def _check_charset(parameters: dict[str, str]) -> None:
 
 
 def _read_multipart(request: Request, size: int, boundary: str) -> list[tuple[str, Any]]:
-    if not _BOUNDARY.fullmatch(boundary):
+    # Werkzeug takes %22 for a quotation mark.
+    if not _BOUNDARY.fullmatch(boundary) or "%22" in boundary:
         raise UnclearFormError("The form's boundary cannot be read")
     body: BinaryIO = request.environ["wsgi.input"]
     fields = [

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from configparser import ConfigParser
-from inspect import iscoroutinefunction, signature
+from inspect import signature
 from typing import Any
 
 from repoze.who.api import make_registries
@@ -21,6 +21,7 @@ from repoze.what.adapters import (
     as_set,
     can_be_called,
     check_adapter,
+    is_asynchronous,
 )
 
 from .predicates import on_one_line
@@ -32,6 +33,16 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 # The signatures of plugins are repoze.who's.
 # ruff: noqa: ARG001, ARG002
 
+_METHODS_OF_PLUGINS = (
+    *("authenticate", "identify", "remember", "forget"),
+    *("challenge", "add_metadata"),
+)
+# Those that repoze.who calls, with so many arguments.
+_FUNCTIONS: Mapping[str, tuple[object, ...]] = {
+    "challenge_decider": ({}, "", []),
+    "request_classifier": ({},),
+    "classifier": ({},),
+}
 _KINDS_OF_PLUGINS = ("identifiers", "authenticators", "challengers", "mdproviders")
 # Where the user id that the request says waits for `_Preauthenticated`, out of repoze.who's sight.
 _FORGED_USER_ID = "repoze.what.forged_userid"
@@ -136,9 +147,20 @@ def _plugins(kind: str, given: Iterable[Any]) -> list[tuple[str, Any]]:
 def _check_plugins(who_args: Mapping[str, Any]) -> None:
     # repoze.who would check them in each request.
     make_registries(*(who_args[kind] for kind in _KINDS_OF_PLUGINS))
-    for name in ("challenge_decider", "request_classifier", "classifier"):
-        if who_args.get(name) is not None and not callable(who_args[name]):
-            raise TypeError(f"{name} is no function: it cannot be called")
+    for kind in _KINDS_OF_PLUGINS:
+        for name, plugin in who_args[kind]:
+            for method in _METHODS_OF_PLUGINS:
+                if is_asynchronous(getattr(plugin, method, None)):
+                    raise TypeError(f"{kind}: {name}.{method} is a coroutine, and nobody awaits it")
+    for name, arguments in _FUNCTIONS.items():
+        function = who_args.get(name)
+        if function is not None and (
+            not callable(function)
+            or is_asynchronous(function)
+            or isinstance(function, type)
+            or not can_be_called(function, *arguments)
+        ):
+            raise TypeError(f"{name} is no function of {len(arguments)} that answers at once")
 
 
 def _on_one_line(record: logging.LogRecord) -> bool:
@@ -175,12 +197,7 @@ def _check_application(app: object) -> None:
     name = getattr(app, "__name__", type(app).__name__)
     if not callable(app):
         raise TypeError(f"app is no WSGI application: {name} cannot be called")
-    called = type(app).__call__
-    if (
-        iscoroutinefunction(app)
-        or iscoroutinefunction(called)
-        or _parameters(app)[:3] == ["scope", "receive", "send"]
-    ):
+    if is_asynchronous(app) or _parameters(app)[:3] == ["scope", "receive", "send"]:
         raise TypeError(f"app is an ASGI application ({name}), and setup_auth is for those of WSGI")
     # What an instance of a class is made with is known, and what comes of it: an iterable answers.
     is_made = isinstance(app, type) and not hasattr(app, "__iter__")

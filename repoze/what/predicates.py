@@ -11,11 +11,11 @@ belongs to one request is kept on it.
 import re
 import typing
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Mapping, Set
+from uuid import UUID
 
 from webob.multidict import MultiDict
 
-from .adapters import is_one_name
 from .forms import UnclearFormError, read_form, read_query
 
 __all__ = [
@@ -460,6 +460,5 @@ def _credential(credentials: _Credentials | None, name: str) -> object:
 
 def _is_name(value: object) -> bool:
     # The bytes of a text would not be equal to it, and so meet a `Not`.
-    if isinstance(value, str):
-        return True
-    return not (value is None or isinstance(value, (bool, Iterable)) or is_one_name(value))
+    # Nor would a coroutine, a class, or whatever else is equal to no name.
+    return isinstance(value, (str, int, UUID)) and not isinstance(value, bool)

@@ -17,6 +17,7 @@ _VARIABLE = "REMOTE_USER"
 _NOBODY = "(null)"
 _HEADER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 _SOCKET = "unix"
+_BITS_BEFORE_MAPPED = 96
 # A network that is no list would be taken for its addresses, one by one.
 _ADDRESSES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 # What servers say of one that came by a socket in the file system; waitress says the last.
@@ -86,9 +87,17 @@ class RemoteUser:
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
         # To it, a number is an address as well.
-        return ip_network(str(text))
+        return _unmapped(ip_network(str(text)))
     except ValueError:
         raise ValueError(
             "trusted_proxies are addresses, networks that begin with their first address, or unix, "
             "as in 127.0.0.1 10.0.0.0/8"
         ) from None
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    # What a server that listens on IPv6 logs of IPv4: that is compared as what it is.
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < _BITS_BEFORE_MAPPED:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _BITS_BEFORE_MAPPED))

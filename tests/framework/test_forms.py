@@ -391,6 +391,24 @@ def test_lengths(length, terminated, coding):
             assert application(fresh)[1] == form, application
 
 
+def test_body_that_was_read_before_and_has_no_length():
+    """As where gunicorn takes it in chunks, and a plugin of Flask has looked at the form."""
+    environ = environ_of(
+        body=b"role=admin",
+        CONTENT_LENGTH=None,
+        HTTP_TRANSFER_ENCODING="chunked",
+        **{"wsgi.input_terminated": True},
+    )
+    assert Reads().variables(environ)["post"]["role"] == "admin"
+    environ["wsgi.input"].read()
+    environ["wsgi.input"] = io.BytesIO(b"")
+    environ.pop("webob.is_body_seekable", None)
+    environ["CONTENT_LENGTH"] = None
+    environ = {name: value for name, value in environ.items() if value is not None}
+    environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    assert not Reads().is_met(environ)
+
+
 def test_body_that_is_not_there():
     """As the server that speaks ASGI has Django keep it."""
     environ = environ_of(body=b"role=admin")
@@ -644,6 +662,15 @@ def test_boundaries(boundary, is_read):
     assert assert_read_alike(**request) is is_read
 
 
+@pytest.mark.parametrize("boundary", ['"b%22c"', "b%22c"])
+def test_boundary_with_a_quotation_mark(boundary):
+    """To Werkzeug, there is one in it."""
+    text = b'x\r\n--b"c\r\nContent-Disposition: form-data; name="role"\r\n\r\nadmin\r\n--b"c--\r\n'
+    body = multipart(part('form-data; name="text"', body=text), boundary=b"b%22c")
+    content_type = f"multipart/form-data; boundary={boundary}"
+    assert not assert_read_alike(content_type=content_type, body=body)
+
+
 def test_boundary_that_is_no_token():
     """To Werkzeug, it ends at the /: what was a text is a field of its own."""
     text = b'x\r\n--b\r\nContent-Disposition: form-data; name="role"\r\n\r\nadmin\r\n--b--\r\n'
@@ -798,6 +825,7 @@ def test_query_that_is_badly_encoded(query):
         'text/plain; CHARSET="utf-7"',
         "text/plain; charset*=x'y'utf-7",
         "text/plain;a=;charset=utf-7",
+        '";a=";charset=utf-7;b="',
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])

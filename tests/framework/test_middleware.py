@@ -377,6 +377,10 @@ class PassedOn:
         return coroutine(scope, receive, send)
 
 
+async def yielded(environ, start_response):
+    yield b""
+
+
 @pytest.mark.parametrize(
     ("app", "message"),
     [
@@ -394,6 +398,7 @@ class PassedOn:
         (lambda: site, "app is no WSGI application: <lambda> is not called with an environment"),
         (lambda config, **settings: site, "If it makes the application, call it first"),
         (Starlette, "app is no WSGI application: Starlette is not called"),
+        (yielded, "app is an ASGI application"),
         (type("Site", (), {"__init__": lambda self, *_: None}), "Site is not called with an env"),
         ("site:app", "app is no WSGI application: str cannot be called"),
     ],
@@ -425,6 +430,25 @@ def test_application(app):
     setup_auth(app)
 
 
+async def awaited(environ):
+    return "browser"
+
+
+@implementer(IAuthenticator, IIdentifier)
+class Awaited:
+    async def authenticate(self, environ, identity):
+        return None
+
+    def identify(self, environ):
+        return {}
+
+    def remember(self, environ, identity):
+        return []
+
+    def forget(self, environ, identity):
+        return []
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -432,6 +456,11 @@ def test_application(app):
         ({"identifiers": [("ticket", object())]}, ValueError, "^ticket: "),
         ({"challengers": [TICKET]}, ValueError, "^auth_tkt: "),
         ({"challenge_decider": "site:decide"}, TypeError, "challenge_decider is no function"),
+        ({"challenge_decider": lambda: True}, TypeError, "challenge_decider is no function of 3"),
+        ({"challenge_decider": Lazy}, TypeError, "challenge_decider is no function of 3"),
+        ({"request_classifier": awaited}, TypeError, "request_classifier is no function of 1"),
+        ({"authenticators": [("a", Awaited())]}, TypeError, "authenticators: a.authenticate is a"),
+        ({"identifiers": [("a", Awaited())]}, TypeError, "identifiers: a.authenticate is a corou"),
         ({"request_classifier": "site:classify"}, TypeError, "request_classifier is no function"),
         ({"classifier": 5}, TypeError, "^classifier is no function"),
     ],

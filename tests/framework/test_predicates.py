@@ -5,6 +5,7 @@ import uuid
 from array import array
 from collections import UserString, deque
 from ctypes import c_char
+from pathlib import PurePath
 
 import pytest
 from webob import Request
@@ -220,6 +221,10 @@ ODD = [
             [mmap.mmap(-1, 6)],
             [(c_char * 6)(*b"admins")],
             [iter(["admins"])],
+            [object],
+            [print],
+            [float("nan")],
+            [PurePath("admins")],
             {UserString("admins")},
             [["admins"]],
             [("admins", "developers")],
@@ -242,6 +247,8 @@ ODD = [
             array("b", b"rms"),
             mmap.mmap(-1, 6),
             (name for name in ["rms"]),
+            ValueError("rms"),
+            PurePath("rms"),
             ["rms"],
             {"rms"},
             {},

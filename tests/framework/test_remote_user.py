@@ -123,6 +123,8 @@ def ask(browser, address=PROXY, said="rms", path="/", status=None, **environ):
         (f"unix {PROXY}", PROXY),
         (ip_network("10.0.0.0/29"), PROXY),
         (ip_address(PROXY), PROXY),
+        (f"::ffff:{PROXY}", PROXY),
+        ("::ffff:10.0.0.0/125", f"::ffff:{PROXY}"),
     ],
 )
 def test_user_of_a_trusted_proxy(trusted, address):

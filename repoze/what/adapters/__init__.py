@@ -320,7 +320,8 @@ def can_be_called(function: Callable[..., object], *arguments: object) -> bool:
     return True
 
 
-def _is_asynchronous(function: Callable[..., object]) -> bool:
+def is_asynchronous(function: object) -> bool:
+    """Return whether what *function* returns is to be awaited, as far as Python knows."""
     return any(
         iscoroutinefunction(each) or isasyncgenfunction(each)
         for each in (function, type(function).__call__)
@@ -341,7 +342,7 @@ def check_adapter(adapter: object, kind: str, place: str) -> None:
         raise TypeError(f"{place} is no adapter: {name} has no find_sections")
     for method in ("find_sections", "find_sections_many"):
         found = getattr(adapter, method, adapter.find_sections)  # type: ignore[attr-defined]
-        if not callable(found) or _is_asynchronous(found):
+        if not callable(found) or is_asynchronous(found):
             raise TypeError(f"{place} is no adapter: {name}.{method} is no method, or a coroutine")
         if not can_be_called(found, None):
             raise TypeError(f"{place} is no adapter: {name}.{method} takes no hint")

@@ -135,8 +135,9 @@ def unknown_commands(executable, folder):
 
 
 @contextmanager
-def echoing(executable, folder):
+def echoing(executable, folder, first=b"?"):
     """It is no Redis, and answers with what it is sent."""
+    Echo.first = first
     with socketserver.ThreadingTCPServer((servers.HOST, 0), Echo) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         yield redis.Redis(
@@ -145,11 +146,16 @@ def echoing(executable, folder):
         server.shutdown()
 
 
+def echoing_as_a_number(executable, folder):
+    return echoing(executable, folder, b":")
+
+
 class Echo(socketserver.BaseRequestHandler):
+    first: bytes
+
     def handle(self):
-        # A line that begins as none of a reply does.
         while data := self.request.recv(65536):
-            self.request.sendall(b"?" + data.replace(b"\r\n", b" ") + b"\r\n")
+            self.request.sendall(self.first + data.replace(b"\r\n", b" ") + b"\r\n")
 
 
 @contextmanager
@@ -272,6 +278,7 @@ def wrong_password_of_a_key(executable, folder):
         (forbidden_database, "server's ACL"),
         (unknown_commands, "refused it: unknown command"),
         (echoing, "makes no sense|cannot be reached"),
+        (echoing_as_a_number, "makes no sense|cannot be reached"),
         (server_gone, "cannot be reached"),
         (socket_gone, "cannot be reached"),
         (connection_lost, "cannot be reached"),
@@ -490,3 +497,16 @@ def test_log_of_requests(on_unavailable, options):
         answer = request.get_response(site)
         check([str(answer), repr(request.environ)])
     check([log.getvalue()])
+
+
+def test_server_that_is_no_cluster(executable):
+    unknown = ("--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
+    server = servers.RedisServer(executable, *unknown)
+    try:
+        with pytest.raises(SourceError) as raised:
+            RedisGroupAdapter.from_url(
+                f"redis+cluster://{USER}:{PASSWORD}@{servers.HOST}:{server.port}", namespace="tests"
+            )
+        check(["".join(traceback.format_exception(raised.value))])
+    finally:
+        server.stop()

@@ -188,12 +188,17 @@ def without_secrets(error: Exception) -> Exception:
     if isinstance(error, _UNKNOWN_TO_SENTINEL):
         # They name the Sentinels with all that these are asked with.
         return type(error)()
+    if type(error) in _NONSENSE:
+        return redis.InvalidResponse(type(error).__name__)
     text = text_of(error)
     return error if text == str(error) else type(error)(text)
 
 
 def text_of(error: Exception) -> str:
     """Return what *error* says, but for what it quotes of what was sent."""
+    if type(error) in _NONSENSE:
+        # As of what is no number: all that came.
+        return "it cannot be read"
     return _QUOTATION.sub("", str(error))
 
 

@@ -123,7 +123,7 @@ class RedisURL:
                     f"{self.address} is not a Redis Cluster, but a server by itself: write "
                     f"{scheme}:// instead.",
                     written=False,
-                ) from error
+                ) from None
             reason = error.__cause__ if isinstance(error.__cause__, Exception) else error
             raise source_error(
                 reason, Operation("connect"), self.address, lost_reply=False
