@@ -86,15 +86,14 @@ class PrimaryWatch:
         # very thread holds its lock.
         self._sleep = pause = threading.Lock()
         pause.acquire()
-        while not self._is_over:
-            self._ask()
+        while not self._is_over and (pool := self._pool()) is not None:
+            self._ask(pool)
+            # It is to be collected when nobody else has it.
+            del pool
             time.sleep(min(_SHORTEST_PAUSE, self._interval))
             pause.acquire(timeout=max(0, self._interval - _SHORTEST_PAUSE))
 
-    def _ask(self) -> None:
-        pool = self._pool()
-        if pool is None:
-            return
+    def _ask(self, pool: SentinelConnectionPool) -> None:
         at = time.monotonic()
         try:
             knowledge = {each: _knowledge(each, pool.service_name) for each in self._sentinels}
