@@ -76,6 +76,14 @@ def test_new_group_does_not_inherit(run, staff, target, target_groups, target_pe
     assert target_groups.get_all_sections() == {}
 
 
+def test_new_group_where_the_target_has_no_permissions(run, staff, target, target_groups):
+    target_groups.create_section("theirs")
+    result = run("copy", target, "--permissions-db", "9")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: There are no permissions in Redis at 127.0.0.1:")
+    assert target_groups.get_section_names() == {"theirs"}
+
+
 def test_new_group_whose_renaming_was_interrupted(
     refused, staff, target, target_groups, target_permissions
 ):

@@ -239,6 +239,23 @@ def test_revoked_while_a_rename_is_completed(
     assert permissions.find_sections("redaction") == {"write", *granted}
 
 
+def test_rename_to_a_group_that_somebody_makes_meanwhile(
+    run, *, staff, groups, permissions, monkeypatch
+):
+    edit_section = RedisGroupAdapter.edit_section
+
+    def edit_too_late(adapter, group, new_name):
+        adapter.create_section(new_name)
+        edit_section(adapter, group, new_name)
+
+    before = permissions.get_all_sections()
+    monkeypatch.setattr(RedisGroupAdapter, "edit_section", edit_too_late)
+    result = run("groups", "rename", "editors", "redaction")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(" The group and its permissions are as before.\n")
+    assert permissions.get_all_sections() == before
+
+
 @pytest.mark.parametrize("new_name", ["", "red"])
 def test_rename_that_is_refused(run, done, *, staff, groups, permissions, new_name):
     """Its permissions had been set aside before; the group has them again."""

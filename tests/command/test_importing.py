@@ -94,6 +94,19 @@ def test_new_group_does_not_inherit(import_, staff, groups, permissions):
     assert permissions.find_sections("sellers") == {"publish", "sell"}
 
 
+def test_new_group_where_there_are_no_permissions(run, staff, tmp_path, groups):
+    """The number of their database is mistyped, and what an earlier group has left is not seen."""
+    file = tmp_path / "new.json"
+    file.write_text('{"groups": {"sellers": ["mallory"]}}')
+    words = ("--permissions-db", "8", "import", "json", str(file))
+    result = run(*words)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: There are no permissions in Redis at 127.0.0.1:")
+    assert result.stderr.endswith(" If it is, say --merge.\n")
+    assert "sellers" not in groups.get_section_names()
+    assert run(*words, "--merge").exit_code == 0
+
+
 WAITING = "'editors' -> 'redaction' (being renamed)"
 
 

@@ -80,6 +80,16 @@ def test_what_cannot_be_repaired(run, staff, permissions, groups):
     assert (result.exit_code, result.stdout) == (1, f"0 repaired, 1 left to you.\n{NOT_REPAIRED}")
 
 
+def test_names_that_cannot_be_read(run, staff, permissions):
+    raw = permissions.db_connection
+    raw.delete("{tests}:permissions:sections")
+    raw.rpush("{tests}:permissions:sections", "publish")
+    for command in (("check",), ("repair", "--yes")):
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "is of another type than belongs there" in result.stdout
+
+
 def test_permission_that_cannot_be_read(run, staff, permissions):
     """What it says of the rest, it says all the same."""
     permissions.db_connection.set("{tests}:permissions:section:publish", "x")

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import weakref
 from collections import UserString
 from concurrent.futures import ThreadPoolExecutor
 
@@ -658,6 +659,30 @@ class TestClosing:
         adapter.close()
         servers.wait_until(lambda: number_of_tracking_connections(server) == 0)
         wait_until_hit(adapter, "staff")
+
+    def test_nobody_waits_for_the_garbage_collector(self, server, writer, raw):
+        """What has been read of changes keeps neither the adapter nor who asked."""
+        adapter = RedisPermissionAdapter(server.client(), namespace=NAMESPACE, near_cache=True)
+
+        class Request:
+            pass
+
+        def handle():
+            request = Request()
+            adapter.find_sections("staff")
+            return weakref.ref(request)
+
+        wait_until_hit(adapter, "staff")
+        raw.srem(STAFF, "edit")
+        gc.collect()
+        gc.disable()
+        try:
+            requests = [handle()]
+            while info(adapter).invalidations == 0:
+                requests.append(handle())
+            assert [request() for request in requests] == [None] * len(requests)
+        finally:
+            gc.enable()
 
     def test_collected(self, server, connect, writer):
         adapter = RedisPermissionAdapter(server.client(), namespace=NAMESPACE, near_cache=True)

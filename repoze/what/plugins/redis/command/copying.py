@@ -74,6 +74,8 @@ def _copy(source: RedisAdapter, target: RedisAdapter, kind: str) -> int:
 
 def _inherited(sources: Sources, targets: Sources) -> Iterator[str]:
     new_groups = sources.groups.get_section_names() - targets.groups.get_section_names()
+    if new_groups:
+        targets.expect_permissions("copy to where it has them", accepted=False)
     refuse_interrupted(targets, new_groups)
     for group, left in find_leftovers(targets.permissions, sorted(new_groups)):
         inherited = left - sources.permissions.find_sections(group)

@@ -16,6 +16,7 @@ from .summaries import Summary, in_conflict
 
 # 1,000 items keep the server for about a millisecond.
 _ITEMS_AT_A_TIME = 1000
+_SAY_MERGE = "say --merge"
 _AGAIN = "What is written stays: run it again to complete it."
 
 
@@ -34,13 +35,17 @@ class Importer:
         self.conflicts: list[str] = []
         """What `compare` found and somebody has to decide, in words."""
 
-    def compare(self, bar: Bar) -> dict[str, Summary]:
+    def compare(self, bar: Bar, *, merge: bool) -> dict[str, Summary]:
         """Return, by kind, what `write` is going to do, and note the conflicts.
 
         :param bar: goes on by the number of sections and items.
+        :param merge: whether what stays there beside it is accepted.
+        :raises NotThere: where new groups may have permissions somewhere else.
         :raises Failure: where a renaming was interrupted that has set aside what is a new group's.
         """
         summaries = {kind: self._compare(kind, bar) for kind in KINDS}
+        if next(self._new_groups(), None) is not None:
+            self._sources.expect_permissions(_SAY_MERGE, accepted=merge)
         refuse_interrupted(self._sources, self._new_groups())
         for group, permissions in find_leftovers(self._permissions, self._new_groups()):
             inherited = {name for name in permissions if not self._is_staged(name, group)}

@@ -82,11 +82,16 @@ def _read_if_it_is_a_set(permissions: RedisPermissionAdapter, name: str) -> dict
     try:
         return permissions.get_many_section_items([name])
     except SourceError as error:
-        cause = error.__cause__
-        if not isinstance(cause, redis.ResponseError) or code_word(cause) != "WRONGTYPE":
+        if not is_of_wrong_type(error):
             raise
         # `check` finds it. What is no set keeps nothing.
         return {}
+
+
+def is_of_wrong_type(error: SourceError) -> bool:
+    """Whether *error* is that of a key of another type than belongs there."""
+    cause = error.__cause__
+    return isinstance(cause, redis.ResponseError) and code_word(cause) == "WRONGTYPE"
 
 
 def refuse_interrupted(

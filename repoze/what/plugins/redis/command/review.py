@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
 
 from .asking import ask, yes_option
-from .leftovers import KeptWhileRenamed, find_kept
+from .leftovers import KeptWhileRenamed, find_kept, is_of_wrong_type
 from .output import echo_json, json_option, printable
 from .sources import Sources, pass_sources
 
@@ -60,10 +61,13 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
 
 
 def _check(sources: Sources) -> _Found:
-    found: _Found = [
-        *_review(sources, RedisAdapter.check),
-        *(("permissions", kept) for kept in find_kept(sources)),
-    ]
+    found: _Found = _review(sources, RedisAdapter.check)
+    try:
+        found = [*found, *(("permissions", kept) for kept in find_kept(sources))]
+    except SourceError as error:
+        # Where the names of sections cannot be read, that is among what was found.
+        if not (found and is_of_wrong_type(error)):
+            raise
     if not found:
         sources.expect_something()
     return found

@@ -223,7 +223,7 @@ def _import(
                 staged.add(found, bar)
         importer = Importer(staged, sources)
         with progress("comparing", staged.length) as bar:
-            summaries = importer.compare(bar)
+            summaries = importer.compare(bar, merge=merge)
         _refuse_conflicts(importer.conflicts, accepted=merge)
         unknown = importer.unknown_groups()
         if unknown:

@@ -154,9 +154,9 @@ class Tracking:
                     disable_decoding=True, disconnect_on_error=False
                 )
             except redis.ConnectionError as error:
-                cause = error.__context__
-                # A loss has no cause; then it is what an application is handling that asks.
-                if cause is handled or not isinstance(cause, _WOULD_WAIT):
+                # A loss has no cause; then it is what an application is handling that asks. With a
+                # name here, its traceback would keep this frame, and those of all that called it.
+                if error.__context__ is handled or not isinstance(error.__context__, _WOULD_WAIT):
                     raise
                 self.is_behind = False
                 break
