@@ -31,10 +31,9 @@ from .options import (
 Client = redis.Redis | redis.RedisCluster
 
 URL_VARIABLE = "REPOZE_WHAT_REDIS_URL"
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 """The variable of the environment that holds the URL where none is given."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # In seconds, where nothing is said. A request waits as long, and in one network a lookup takes a
 # fraction of a millisecond.
 _TIME_OUTS = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0}
