@@ -23,11 +23,11 @@ _MULTIPART = "multipart/form-data"
 
 # To WebOb a ; is an &, and one digit behind a % will do.
 _MALFORMED_QUERY = re.compile(r";|%(?![0-9A-Fa-f]{2})")
-# What is not quoted is a token: at another character Werkzeug stops reading.
+# What is called a token, as what is not quoted is: at another character Werkzeug stops reading.
 _UNQUOTED = r"[\w!#$%&'*+.^`|~-]+"
 _PARAMETER = re.compile(rf';[ \t]*([\w*-]+)=(?:"([^"\\]*)"|({_UNQUOTED}))[ \t]*', re.ASCII)
 _BOUNDARY = re.compile(r"[^\s\"\\;,\x00-\x1f\x7f-\U0010ffff]{1,70}")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~\w-]+):[ \t]*([^\x00-\x1f\x7f-\x9f\u2028\u2029]*)", re.ASCII)
+_HEADER = re.compile(rf"({_UNQUOTED}):[ \t]*([^\x00-\x1f\x7f-\x9f\u2028\u2029]*)", re.ASCII)
 
 # RFC 8187: a charset, a language, and what is encoded.
 _EXTENDED_NAME = re.compile(r"(?i:utf-8)'[\w-]*'([^']+)", re.ASCII)

@@ -34,8 +34,12 @@ __all__ = ["AuthorizationMetadata", "setup_auth"]
 # ruff: noqa: ARG001, ARG002
 
 _METHODS_OF_PLUGINS = (
-    *("authenticate", "identify", "remember", "forget"),
-    *("challenge", "add_metadata"),
+    "add_metadata",
+    "authenticate",
+    "challenge",
+    "forget",
+    "identify",
+    "remember",
 )
 # Those that repoze.who calls, with so many arguments.
 _FUNCTIONS: Mapping[str, tuple[object, ...]] = {
@@ -155,9 +159,8 @@ def _check_plugins(who_args: Mapping[str, Any]) -> None:
     for name, arguments in _FUNCTIONS.items():
         function = who_args.get(name)
         if function is not None and (
-            not callable(function)
+            isinstance(function, type)
             or is_asynchronous(function)
-            or isinstance(function, type)
             or not can_be_called(function, *arguments)
         ):
             raise TypeError(f"{name} is no function of {len(arguments)} that answers at once")

@@ -5,7 +5,6 @@ their items user ids; in a permission source the sections are permissions and th
 groups that have them.
 """
 
-from collections import UserString
 from collections.abc import Callable, Iterable
 from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from typing import Any, ClassVar, Protocol
@@ -298,8 +297,8 @@ def as_set(names: Iterable[Any]) -> set[Any]:
 
 def is_one_name(names: object) -> bool:
     """Return whether *names* is text or bytes of any kind, and not several names."""
-    # A text that is not there before it is looked at, as Django has them, is known by its methods.
-    if isinstance(names, (str, UserString)) or hasattr(names, "encode") or hasattr(names, "decode"):
+    # Also of a text that is not there before it is looked at, as Django has them.
+    if hasattr(names, "encode") or hasattr(names, "decode"):
         return True
     try:
         memoryview(names)  # type: ignore[arg-type]

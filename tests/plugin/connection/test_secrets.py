@@ -35,6 +35,8 @@ WRONG_PASSWORD = "wr0ng-p4ssword"
 SENTINEL_PASSWORD = "s3ntinel-p4ssword"
 KEY_PASSWORD = "k3y-p4ssword"
 USER = "us3r-name"
+# It does not know the commands that a client logs in with.
+WITHOUT_LOGIN = ("--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
 PASSWORDS = (PASSWORD, WRONG_PASSWORD, SENTINEL_PASSWORD, KEY_PASSWORD)
 
 
@@ -126,8 +128,7 @@ def forbidden_database(executable, folder):
 @contextmanager
 def unknown_commands(executable, folder):
     """It quotes what it does not know, as it does where an operator has renamed AUTH."""
-    unknown = ("--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
-    server = servers.RedisServer(executable, *unknown)
+    server = servers.RedisServer(executable, *WITHOUT_LOGIN)
     try:
         yield server.client(username=USER, password=PASSWORD)
     finally:
@@ -500,8 +501,7 @@ def test_log_of_requests(on_unavailable, options):
 
 
 def test_server_that_is_no_cluster(executable):
-    unknown = ("--rename-command", "AUTH", "", "--rename-command", "HELLO", "")
-    server = servers.RedisServer(executable, *unknown)
+    server = servers.RedisServer(executable, *WITHOUT_LOGIN)
     try:
         with pytest.raises(SourceError) as raised:
             RedisGroupAdapter.from_url(

@@ -379,7 +379,8 @@ class RedisAdapter(BaseSourceAdapter):
         )
 
     def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
-        return decode_all(self._layout.find_sections(list(items))) if items else set()
+        # What has no name is no section, whoever wrote it.
+        return decode_all(filter(None, self._layout.find_sections(list(items)))) if items else set()
 
     def _make_near_cache(
         self, keys: IndexKeys | None, size: object, max_staleness: float, max_age: float

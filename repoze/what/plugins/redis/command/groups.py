@@ -59,7 +59,7 @@ def show(sources: Sources, group: str, *, as_json: bool) -> None:
     members = sorted(sources.groups.get_section_items(group))
     permissions = sorted(sources.permissions.find_sections(group))
     if not permissions:
-        sources.expect_something()
+        sources.tell_if_mistyped("permissions")
     if as_json:
         echo_json({"group": group, "members": members, "permissions": permissions})
     else:

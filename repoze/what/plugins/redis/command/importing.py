@@ -16,7 +16,6 @@ from .summaries import Summary, in_conflict
 
 # 1,000 items keep the server for about a millisecond.
 _ITEMS_AT_A_TIME = 1000
-_SAY_MERGE = "say --merge"
 _AGAIN = "What is written stays: run it again to complete it."
 
 
@@ -27,7 +26,6 @@ class Importer:
         self._stage = stage
         self._sources = sources
         self._adapters = sources.by_kind()
-        self._permissions = sources.permissions
         # The names that were there.
         self._sections = {
             kind: adapter.get_section_names() for kind, adapter in self._adapters.items()
@@ -45,9 +43,9 @@ class Importer:
         """
         summaries = {kind: self._compare(kind, bar) for kind in KINDS}
         if next(self._new_groups(), None) is not None:
-            self._sources.expect_permissions(_SAY_MERGE, accepted=merge)
+            self._sources.expect_permissions("say --merge", accepted=merge)
         refuse_interrupted(self._sources, self._new_groups())
-        for group, permissions in find_leftovers(self._permissions, self._new_groups()):
+        for group, permissions in find_leftovers(self._sources.permissions, self._new_groups()):
             inherited = {name for name in permissions if not self._is_staged(name, group)}
             if inherited:
                 self.conflicts.append(as_conflict(group, inherited))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar
 
-import redis
 from more_itertools import chunked
 
 from repoze.what.adapters import SourceError
@@ -91,7 +90,7 @@ def _read_if_it_is_a_set(permissions: RedisPermissionAdapter, name: str) -> dict
 def is_of_wrong_type(error: SourceError) -> bool:
     """Whether *error* is that of a key of another type than belongs there."""
     cause = error.__cause__
-    return isinstance(cause, redis.ResponseError) and code_word(cause) == "WRONGTYPE"
+    return isinstance(cause, Exception) and code_word(cause) == "WRONGTYPE"
 
 
 def refuse_interrupted(

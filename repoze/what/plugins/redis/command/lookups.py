@@ -25,7 +25,7 @@ def who(sources: Sources, user: str, *, as_json: bool) -> None:
         sources.expect_something("groups")
     permissions = _permissions_of(sources, groups)
     if not permissions:
-        sources.expect_something()
+        sources.tell_if_mistyped("permissions")
     if as_json:
         echo_json({"user": user, "groups": groups, "permissions": permissions})
         return

@@ -1,7 +1,7 @@
 """From the options of the command line to the adapters of both sources."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, update_wrapper
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 KINDS = ("groups", "permissions")
 """The sources, in the order in which they are written: no group has a right before it is there."""
 
+_IS_IT_THERE = "Is that where the application has them?"
 # A replica may not know yet what has just been changed, and nor may a near cache.
 _OF_APPLICATIONS = frozenset({"read_from", "near_cache", "max_staleness", "max_age"})
 
@@ -127,13 +128,15 @@ class Sources:
         empty = {kind: each for kind, each in asked.items() if not each.get_section_names()}
         if not empty:
             return
-        places = " and ".join(dict.fromkeys(_described_place(each) for each in empty.values()))
-        nothing = "neither groups nor permissions" if len(empty) > 1 else f"no {', '.join(empty)}"
-        message = f"There are {nothing} in {places}."
         if empty == asked:
-            raise NotThere(f"{message} Is that where the application has them?")
-        if any(self._settings[f"--{kind}.db"] is not None for kind in empty):
-            click.echo(message, err=True)
+            raise NotThere(f"{_nothing_in(empty)} {_IS_IT_THERE}")
+        for kind in empty:
+            self.tell_if_mistyped(kind)
+
+    def tell_if_mistyped(self, kind: str) -> None:
+        """Say, on the standard error, where an option names a database of *kind* that is empty."""
+        if self._may_be_mistyped(kind):
+            click.echo(_nothing_in({kind: self.by_kind()[kind]}), err=True)
 
     def expect_permissions(self, advice: str, *, accepted: bool) -> None:
         """Return unless there may be permissions somewhere else, which nobody would look at.
@@ -145,14 +148,15 @@ class Sources:
         """
         if (
             not accepted
-            and self._settings["--permissions.db"] is not None
-            and not self.permissions.get_section_names()
+            and self._may_be_mistyped("permissions")
             and self.groups.get_section_names()
         ):
-            raise NotThere(
-                f"There are no permissions in {_described_place(self.permissions)}. Is that where "
-                f"the application has them? If it is, {advice}."
-            )
+            nothing = _nothing_in({"permissions": self.permissions})
+            raise NotThere(f"{nothing} {_IS_IT_THERE} If it is, {advice}.")
+
+    def _may_be_mistyped(self, kind: str) -> bool:
+        is_named = self._settings[f"--{kind}.db"] is not None
+        return is_named and not self.by_kind()[kind].get_section_names()
 
 
 def accept_source_options(command: click.Command) -> None:
@@ -198,6 +202,12 @@ def pass_sources(command: Callable[..., Any]) -> Callable[..., Any]:
 def exists(adapter: RedisAdapter, section: str) -> bool:
     """Return whether there is such a section."""
     return section in adapter.get_many_section_items([section])
+
+
+def _nothing_in(empty: Mapping[str, RedisAdapter]) -> str:
+    places = " and ".join(dict.fromkeys(_described_place(each) for each in empty.values()))
+    nothing = "neither groups nor permissions" if len(empty) > 1 else f"no {', '.join(empty)}"
+    return f"There are {nothing} in {places}."
 
 
 def _described_place(adapter: RedisAdapter) -> str:

@@ -54,6 +54,7 @@ class Database(ABC):
     :param part: what of it is meant, for people to read.
     """
 
+    # Whether it goes where a slot of a cluster goes.
     _FOLLOWS_SLOT = False
 
     def __init__(self, part: str) -> None:

@@ -96,8 +96,8 @@ class Exchange:
     def _connection(self) -> redis.Connection:
         return cast(redis.Connection, self.connection)
 
-    def attempt(self, question: Callable[["Exchange"], Answer]) -> Answer:
-        """Return what *question* makes of the replies that it asks this exchange for.
+    def attempt(self, conversation: Callable[["Exchange"], Answer]) -> Answer:
+        """Return what *conversation* makes of the replies that it asks this exchange for.
 
         Another attempt is made on a fresh connection, in the same place of the pool: another idle
         one may be as dead as the first.
@@ -106,7 +106,7 @@ class Exchange:
             if self._phase is not _Phase.CLEAN:
                 self._connect()
             self._phase = _Phase.READ
-            answer = question(self)
+            answer = conversation(self)
             self._phase = _Phase.CLEAN
         except BaseException as error:
             forget_context(error, self._handled)

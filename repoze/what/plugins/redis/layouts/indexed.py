@@ -111,12 +111,10 @@ class IndexedLayout(Layout):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self._keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        found = self._reader.run(
+        return self._reader.run(
             Operation("find_sections", tuple(items)),
             lambda exchange: texts(exchange.send(command, *keys)),
         )
-        # What has no name is no section, whoever wrote it.
-        return filter(None, found)
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         [items] = self._reader.run(
@@ -130,16 +128,16 @@ class IndexedLayout(Layout):
         return self._is_member("section_exists", self._keys.sections, section)
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
-        return self._is_member("item_is_included", self._keys.section_prefix + section, item)
+        return self._is_member("item_is_included", self._key_of_items(section), item)
 
     def count_items(self, section: bytes) -> int:  # noqa: D102
         return self._database.run(
             Operation("count_items", (section,)),
-            lambda exchange: number(exchange.send("SCARD", self._keys.section_prefix + section)),
+            lambda exchange: number(exchange.send("SCARD", self._key_of_items(section))),
         )
 
-    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
-        return self._lacking(section, self._keys.section_prefix + section, items)
+    def _key_of_items(self, section: bytes) -> bytes:
+        return self._keys.section_prefix + section
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102

@@ -77,7 +77,7 @@ class Layout(ABC):
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
         """Return the sections that any of *items*, of which there is at least one, is in.
 
-        One of them may be named more than once.
+        One of them may be named more than once. What has the empty name is no section.
         """
 
     @abstractmethod
@@ -91,10 +91,6 @@ class Layout(ABC):
     @abstractmethod
     def count_items(self, section: bytes) -> int:
         """Return how many items *section* has: none where it is not there."""
-
-    @abstractmethod
-    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:
-        """Return those of *items*, of which there is at least one, that *section* lacks."""
 
     @property
     @abstractmethod
@@ -134,11 +130,16 @@ class Layout(ABC):
     def _write_of(self, operation: Operation) -> Write:
         """Return what is to be sent for *operation*, which is a write."""
 
-    def _lacking(self, section: bytes, key: bytes, items: Sequence[bytes]) -> list[bytes]:
-        """Return those of *items* that the set at *key* lacks, which is that of *section*."""
+    @abstractmethod
+    def _key_of_items(self, section: bytes) -> bytes:
+        """Return the key of the set that the items of *section* are in."""
+
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:
+        """Return those of *items*, of which there is at least one, that *section* lacks."""
 
         def read(exchange: Exchange) -> list[bytes]:
-            found = array(exchange.send("SMISMEMBER", key, *items), length=len(items))
+            reply = exchange.send("SMISMEMBER", self._key_of_items(section), *items)
+            found = array(reply, length=len(items))
             return [item for item, is_there in zip(items, found, strict=True) if not flag(is_there)]
 
         return self._database.run(Operation("missing_items", (section, *items)), read)

@@ -44,20 +44,18 @@ class PlainLayout(Layout):
         "delete_section": (script("plain/delete_section"), 1),
         "include_items": (script("call_in_parts", "plain/write", "plain/include_items"), 1),
         "exclude_items": (script("call_in_parts", "plain/write", "plain/exclude_items"), 1),
-        "set_section_items": (script("call_in_parts", "plain/set_section_items"), 1),
+        "set_section_items": (script("call_in_parts", "plain/write", "plain/set_section_items"), 1),
         "remove_item": (script("plain/write", "plain/remove_item"), 0),
         "rename_item": (script("plain/write", "plain/rename_item"), 0),
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        found = self._reader.run(
+        return self._reader.run(
             Operation("find_sections", tuple(items)),
             lambda exchange: texts(
                 exchange.evaluate(self._FIND, _TWO_SLOTS, items, is_reading=True)
             ),
         )
-        # A set at the key with the empty name is no section.
-        return filter(None, found)
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         def read(exchange: Exchange) -> set[bytes]:
@@ -98,8 +96,8 @@ class PlainLayout(Layout):
 
         return self._database.run(Operation("count_items", (section,)), read)
 
-    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
-        return self._lacking(section, section, items)
+    def _key_of_items(self, section: bytes) -> bytes:
+        return section
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102

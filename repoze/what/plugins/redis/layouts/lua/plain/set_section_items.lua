@@ -28,11 +28,11 @@ end
 
 if #missing > 0 then
   if #ARGV > 0 then
-    -- Adding items is refused where memory is out; taking all away is not.
-    redis.call('SADD', section, members[1])
+    try_to_add(section, members[1], missing[1])
+  else
+    -- The mark alone is missing: taking all away is not refused where memory is out.
+    try_to_remove(section, members[1])
   end
-  redis.call('SREM', section, missing[1])
-  redis.call('SADD', section, members[1])
 end
 call_in_parts('SADD', section, missing, 1)
 call_in_parts('SREM', section, unwanted, 1)
