@@ -1,12 +1,11 @@
 import os
 import signal
 
-import factors
 import fakeredis
 import pytest
 import redis
-import servers
-from hiccups import Hiccups
+from harness import factors, servers
+from harness.hiccups import Hiccups
 from hypothesis import HealthCheck, settings
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter

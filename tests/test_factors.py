@@ -7,13 +7,13 @@ from itertools import combinations, product
 from pathlib import Path
 
 import pytest
-from factors import FACTORS, pairs, pairs_in
+from harness.factors import FACTORS, pairs, pairs_in
 
 # Collects all tests, and prints the values of factors that meet in some: in a plain run or that
 # with the older servers, or only in a thorough one.
 PROGRAM = """
 import sys
-import factors
+from harness import factors
 import pytest
 from itertools import combinations
 from plugin.connection.test_faults import few

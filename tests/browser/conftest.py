@@ -3,8 +3,8 @@ from pathlib import Path
 
 import fakeredis
 import pytest
-import servers
 from browser.reader import Reader
+from harness import servers
 
 from repoze.what.plugins.redis.demo import passwords
 from repoze.what.plugins.redis.demo.people import PASSWORDS, fill

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import click.testing
 import pytest
-import servers
-from operations import create_sections
+from harness import servers
+from harness.operations import create_sections
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command.program import program

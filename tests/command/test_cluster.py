@@ -3,9 +3,8 @@
 import json
 from functools import cache
 
-import cluster
 import pytest
-import servers
+from harness import cluster, servers
 
 
 @cache

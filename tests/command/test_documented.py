@@ -11,7 +11,7 @@ from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 
 import pytest
-from interruptions import press_ctrl_c
+from harness.interruptions import press_ctrl_c
 from sqlalchemy import create_engine, text
 
 from repoze.what.plugins.redis.command.program import program

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 import redis
-import servers
+from harness import servers
 
 from repoze.what.plugins.redis import command
 from repoze.what.plugins.redis.command.program import program

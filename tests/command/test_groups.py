@@ -430,10 +430,30 @@ def test_grant_while_a_name_is_given_up(
     result = run("groups", *command)
     assert result.exit_code == (0 if is_made_anew else 2)
     told = (
-        "Error: That is done, but meanwhile somebody granted 'sell' to 'editors'. Revoke it, or "
-        "the next group of that name will have it.\n"
+        "Error: That is done, but 'editors' is no group now, and meanwhile somebody has left it "
+        "permissions: 'sell'. Revoke them, or the next group of that name will have them.\n"
     )
     assert result.stderr.endswith(told) != is_made_anew
+
+
+def test_group_that_goes_as_its_permissions_follow(run, staff, groups, permissions, monkeypatch):
+    edit_section = RedisGroupAdapter.edit_section
+
+    def edit_and_delete(adapter, *names):
+        edit_section(adapter, *names)
+        groups.delete_section("redaction")
+
+    monkeypatch.setattr(RedisGroupAdapter, "edit_section", edit_and_delete)
+    result = run("groups", "rename", "editors", "redaction")
+    assert (result.exit_code, result.stdout) == (
+        2,
+        "Permissions that go along: 'publish', 'write'\n",
+    )
+    assert result.stderr == (
+        "Error: That is done, but 'redaction' is no group now, and meanwhile somebody has left it "
+        "permissions: 'publish', 'write'. Revoke them, or the next group of that name will have "
+        "them.\n"
+    )
 
 
 def test_delete(run, staff, groups, permissions):

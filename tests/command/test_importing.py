@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import servers
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness import servers
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter

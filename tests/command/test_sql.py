@@ -258,6 +258,20 @@ def test_user_that_a_column_cannot_have(run, database, groups):
     assert database.groups == {"editors": {"rosa"}}
 
 
+@pytest.mark.parametrize("what", ["group", "user"])
+def test_name_that_a_table_has_twice(refused, database, groups, what):
+    """Neither of the two is given what may be meant for the other."""
+    database.execute(f"DROP TABLE tg_{what}")
+    database.execute(f"CREATE TABLE tg_{what} ({what}_id INTEGER, {what}_name VARCHAR(16))")
+    database.execute(f"INSERT INTO tg_{what} VALUES (1, 'rosa'), (2, 'rosa')")  # noqa: S608
+    groups.create_section("rosa")
+    groups.include_item("rosa", "rosa")
+    assert (
+        refused("export", "sql", database.url) == f"Error: tg_{what} has 'rosa' more than once.\n"
+    )
+    assert database.execute("SELECT * FROM tg_user_group") == []
+
+
 def test_other_letters(refused, done, database, groups):
     """A database may take two names for one, of which the second is then refused."""
     database.execute("CREATE UNIQUE INDEX folded ON tg_group (lower(group_name))")

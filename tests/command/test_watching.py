@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import redis
-import servers
-from interruptions import press_ctrl_c
+from harness import servers
+from harness.interruptions import press_ctrl_c
 
 from repoze.what.plugins.redis.command import notifications
 from repoze.what.plugins.redis.command.program import program

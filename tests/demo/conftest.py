@@ -4,7 +4,7 @@ from pathlib import Path
 
 import fakeredis
 import pytest
-import servers
+from harness import servers
 
 from repoze.what.plugins.redis.demo import passwords, people, site
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import servers
-from interruptions import send
+from harness import servers
+from harness.interruptions import send
 
 from repoze.what.plugins.redis.demo.__main__ import main
 from repoze.what.plugins.redis.demo.people import GROUPS, PASSWORDS, PERMISSIONS

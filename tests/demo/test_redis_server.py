@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
-import servers
+from harness import servers
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

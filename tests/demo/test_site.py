@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
-import servers
+from harness import servers
 from webtest import Submit, TestApp
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter

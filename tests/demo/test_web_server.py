@@ -4,7 +4,7 @@ import threading
 from contextlib import ExitStack, closing
 
 import pytest
-import servers
+from harness import servers
 
 from repoze.what.plugins.redis.demo import DemoError
 from repoze.what.plugins.redis.demo.web_server import LOOPBACK, serving

@@ -2,7 +2,7 @@ import copy
 import pickle
 
 import pytest
-from framework.sources import Groups, Permissions
+from harness.sources import Groups, Permissions
 
 from repoze.what import adapters
 from repoze.what.adapters import (

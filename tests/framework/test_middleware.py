@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 import redis
-import servers
 import webtest
-from framework.sources import Groups, Permissions
+from harness import servers
+from harness.sources import Groups, Permissions
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
 from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
-import servers
 import webtest
-from forks import forked
-from framework.sources import Groups, Permissions
+from harness import servers
+from harness.forks import forked
+from harness.sources import Groups, Permissions
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from repoze.who.classifiers import passthrough_challenge_decider

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 import webtest
-from framework.sources import Groups, Permissions
+from harness.sources import Groups, Permissions
 from repoze.who.interfaces import IMetadataProvider
 from repoze.who.plugins.basicauth import BasicAuthPlugin
 from webob.exc import HTTPUnauthorized

@@ -1,7 +1,7 @@
 import unittest
 
 import pytest
-from framework.sources import Groups, Permissions
+from harness.sources import Groups, Permissions
 
 from repoze.what.adapters import testutil
 

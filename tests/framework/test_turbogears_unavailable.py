@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import webtest
-from framework.sources import Groups, Permissions
+from harness.sources import Groups, Permissions
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.middleware import setup_auth

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import servers
 import webtest
+from harness import servers
 from paste.deploy import loadapp
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter

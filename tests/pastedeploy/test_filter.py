@@ -13,7 +13,7 @@ from pathlib import Path
 from runpy import run_path
 
 import pytest
-import servers
+from harness import servers
 from pastedeploy.conftest import EXAMPLES
 from webtest import TestApp
 

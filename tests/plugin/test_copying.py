@@ -4,7 +4,7 @@ import copy
 
 import fakeredis
 import pytest
-from operations import create_sections
+from harness.operations import create_sections
 
 from repoze.what.adapters import BaseSourceAdapter, SourceError, SourceUnavailable
 from repoze.what.plugins.redis import CopyError, RedisGroupAdapter, copy_sections

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import fakeredis
 import pytest
 import redis
-import servers
 import webob
+from harness import servers
+from harness.proxy import CUT_REPLY, Proxy
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 from plugin.test_model import Sources, text
-from proxy import CUT_REPLY, Proxy
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable
 from repoze.what.middleware import setup_auth

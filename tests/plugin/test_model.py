@@ -45,6 +45,9 @@ class Sources(RuleBasedStateMachine):
         self.adapter = RedisPermissionAdapter(self.client, **self.options)
         self.model = {}
 
+    def teardown(self):
+        self.adapter.close()
+
     def expect(self, refusals, operation, *arguments, returns=None):
         """Do it, and check that the first refusal whose condition holds is what it raises."""
         for error, holds in refusals.items():

@@ -2,9 +2,8 @@
 
 import traceback
 
-import cluster
 import pytest
-import servers
+from harness import cluster, servers
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from proxy import Proxy
+from harness.proxy import Proxy
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 

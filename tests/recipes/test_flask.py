@@ -2,7 +2,7 @@
 
 import pytest
 import webtest
-from proxy import CUT_REPLY
+from harness.proxy import CUT_REPLY
 
 pytest.importorskip("flask")
 

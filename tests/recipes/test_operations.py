@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 import webtest
-from servers import HOST, RedisServer, free_port, wait_until
+from harness.servers import HOST, RedisServer, free_port, wait_until
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import RedisGroupAdapter

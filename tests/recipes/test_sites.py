@@ -4,7 +4,7 @@ from importlib import import_module, reload
 
 import pytest
 import webtest
-from proxy import CUT_REPLY
+from harness.proxy import CUT_REPLY
 
 # Of Pyramid, where setuptools is one that warns of it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*pkg_resources")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import without_framework
-from proxy import CUT_REPLY
+from harness.proxy import CUT_REPLY
 from without_framework import Authorization, Job, check_key, work
 
 from repoze.what.adapters import SourceUnavailable

@@ -5,10 +5,9 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import cluster
 import pytest
 import redis
-import servers
+from harness import cluster, servers
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection.database import ServerDatabase

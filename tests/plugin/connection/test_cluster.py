@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 
-import cluster
 import pytest
 import redis
-import servers
-from forks import forked
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
-from proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
+from harness import cluster, servers
+from harness.forks import forked
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
+from harness.proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 from redis.crc import key_slot
-from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable, testutil
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter

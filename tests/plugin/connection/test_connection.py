@@ -9,12 +9,12 @@ from queue import LifoQueue, Queue
 import fakeredis
 import pytest
 import redis
-import servers
 import trustme
-from forks import forked
-from proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
+from harness import servers
+from harness.forks import forked
+from harness.proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeConnection, VirtualTimeManagedConnection
 from redis.sentinel import Sentinel
-from virtual_time import VirtualTime, VirtualTimeConnection, VirtualTimeManagedConnection
 
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 import redis
-import servers
-from load import Load, Reader, Writer
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
+from harness import servers
+from harness.load import Load, Reader, Writer
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
-import cluster
 import pytest
 import redis
-import servers
-from covering import covering_array
-from fake_server import FakeServer
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, REVIEWS, WRITES, fill, restore
+from harness import cluster, servers
+from harness.covering import covering_array
+from harness.fake_server import FakeServer
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, REVIEWS, WRITES, fill, restore
 from redis.crc import key_slot
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable

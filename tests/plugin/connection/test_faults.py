@@ -10,13 +10,13 @@ from itertools import product
 
 import pytest
 import redis
-import servers
-from covering import covering_array
-from factors import EXECUTABLES, servers_met
-from judge import KINDS, OPERATIONS, OUTCOMES, Judge, ask
-from operations import AFTER, BEFORE, REVIEWS
-from proxy import Action, Fault, Point, Proxy
-from virtual_time import VirtualTime, VirtualTimeConnection
+from harness import servers
+from harness.covering import covering_array
+from harness.factors import EXECUTABLES, servers_met
+from harness.judge import KINDS, OPERATIONS, OUTCOMES, Judge, ask
+from harness.operations import AFTER, BEFORE, REVIEWS
+from harness.proxy import Action, Fault, Point, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache as near_cache

@@ -7,13 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import cluster
 import pytest
 import redis
-import servers
-from fake_server import HOST, FakeServer
-from interruptions import KINDS, TimeLimit, points
-from operations import fill
+from harness import cluster, servers
+from harness.fake_server import HOST, FakeServer
+from harness.interruptions import KINDS, TimeLimit, points
+from harness.operations import fill
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError

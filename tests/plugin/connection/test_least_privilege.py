@@ -7,11 +7,10 @@ import logging
 import re
 from pathlib import Path
 
-import cluster
 import pytest
 import redis
-import servers
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, restore
+from harness import cluster, servers
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, restore
 from redis.crc import key_slot
 from redis.sentinel import Sentinel
 

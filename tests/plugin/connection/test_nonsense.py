@@ -5,14 +5,14 @@ from inspect import signature
 
 import pytest
 import redis
-from covering import covering_array
-from fake_server import HANDSHAKE, HOST, FakeServer
+from harness.covering import covering_array
+from harness.fake_server import HANDSHAKE, HOST, FakeServer
+from harness.operations import LOOKUPS, REVIEWS, WRITES
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operations import LOOKUPS, REVIEWS, WRITES
 from redis.connection import DefaultParser
 from redis.utils import HIREDIS_AVAILABLE
-from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 import redis
-import servers
-from forks import forked
-from proxy import HOLD_REPLY, Proxy
+from harness import servers
+from harness.forks import forked
+from harness.proxy import HOLD_REPLY, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeManagedConnection
 from redis.sentinel import Sentinel
-from virtual_time import VirtualTime, VirtualTimeManagedConnection
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter

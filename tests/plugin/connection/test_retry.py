@@ -5,10 +5,10 @@ from ssl import SSLError
 
 import pytest
 import redis
-import servers
-from fake_server import FakeServer
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
-from proxy import CUT_REPLY, CUT_REQUEST, RESET_REQUEST, Action, Fault, Point, Proxy
+from harness import servers
+from harness.fake_server import FakeServer
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
+from harness.proxy import CUT_REPLY, CUT_REQUEST, RESET_REQUEST, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -9,14 +9,13 @@ import traceback
 import warnings
 from contextlib import ExitStack, contextmanager
 
-import cluster
 import pytest
 import redis
-import servers
 import trustme
 import webob
 from cryptography.hazmat.primitives import serialization
-from proxy import CUT_REPLY, GARBLE_REPLY, HOLD_REPLY, Proxy
+from harness import cluster, servers
+from harness.proxy import CUT_REPLY, GARBLE_REPLY, HOLD_REPLY, Proxy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SlaveNotFoundError
@@ -151,6 +150,10 @@ def echoing_as_a_number(executable, folder):
     return echoing(executable, folder, b":")
 
 
+def echoing_as_a_refusal(executable, folder):
+    return echoing(executable, folder, b"-ERR what is that: ")
+
+
 class Echo(socketserver.BaseRequestHandler):
     first: bytes
 
@@ -279,6 +282,7 @@ def wrong_password_of_a_key(executable, folder):
         (forbidden_database, "server's ACL"),
         (unknown_commands, "refused it: unknown command"),
         (echoing, "makes no sense|cannot be reached"),
+        (echoing_as_a_refusal, r"refused it: .*AUTH .*\*\*\*"),
         (echoing_as_a_number, "makes no sense|cannot be reached"),
         (server_gone, "cannot be reached"),
         (socket_gone, "cannot be reached"),

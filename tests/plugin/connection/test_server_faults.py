@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 import redis
-import servers
-from covering import covering_array
-from judge import OPERATIONS, Judge, ask
-from operations import ANSWERS, BEFORE, LOOKUPS, WRITES, fill
-from virtual_time import VirtualTime, VirtualTimeConnection
+from harness import servers
+from harness.covering import covering_array
+from harness.judge import OPERATIONS, Judge, ask
+from harness.operations import ANSWERS, BEFORE, LOOKUPS, WRITES, fill
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import redis
-import servers
-from forks import LONGEST_LIFE, forked
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
-from virtual_time import VirtualTime, VirtualTimeConnection
+from harness import servers
+from harness.forks import LONGEST_LIFE, forked
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -101,6 +101,7 @@ def test_threads_and_children(server, options, source, thorough):
         for each in asking:
             each.result()
     ask(adapter, 10)
+    adapter.close()
 
 
 def test_fork_while_a_connection_is_being_made(server, options, source):

@@ -8,10 +8,10 @@ from functools import cache
 
 import pytest
 import redis
-import servers
 import trustme
 from cryptography.hazmat.primitives import serialization
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
+from harness import servers
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, restore
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceUnavailable

@@ -12,12 +12,12 @@ from queue import LifoQueue
 
 import pytest
 import redis
-import servers
-from fake_server import HANDSHAKE, HOST, FakeServer
-from judge import OPERATIONS
-from operations import fill
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
-from virtual_time import VirtualTime, VirtualTimeConnection
+from harness import servers
+from harness.fake_server import HANDSHAKE, HOST, FakeServer
+from harness.judge import OPERATIONS
+from harness.operations import fill
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -4,8 +4,8 @@ import random
 from collections import Counter
 
 import redis
-import servers
-from forks import fork_server
+from harness import servers
+from harness.forks import fork_server
 
 from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 import redis
-import servers
-from load import Load, Reader, Writer, all_items
+from harness import servers
+from harness.load import Load, Reader, Writer, all_items
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 

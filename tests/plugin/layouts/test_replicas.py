@@ -5,10 +5,10 @@ from contextlib import suppress
 import fakeredis
 import pytest
 import redis
-import servers
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
-from proxy import CUT_REPLY, Action, Fault, Point, Proxy
-from servers import wait_until
+from harness import servers
+from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
+from harness.proxy import CUT_REPLY, Action, Fault, Point, Proxy
+from harness.servers import wait_until
 
 from repoze.what.adapters import ItemPresentError, NonExistingSectionError, SourceUnavailable
 from repoze.what.plugins.redis import (

@@ -2,9 +2,9 @@
 
 import pytest
 import redis
-import servers
-from operations import LOOKUPS, WRITES, load_scripts, restore
-from proxy import Proxy
+from harness import servers
+from harness.operations import LOOKUPS, WRITES, load_scripts, restore
+from harness.proxy import Proxy
 
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter

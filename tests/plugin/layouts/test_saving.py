@@ -9,11 +9,11 @@ from contextlib import suppress
 import psutil
 import pytest
 import redis
-import servers
-from forks import fork_server
-from operations import AFTER, BEFORE, LOOKUPS, WRITES, fill
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
-from servers import wait_until
+from harness import servers
+from harness.forks import fork_server
+from harness.operations import AFTER, BEFORE, LOOKUPS, WRITES, fill
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.servers import wait_until
 
 from repoze.what.adapters import ItemPresentError
 from repoze.what.plugins.redis import RedisPermissionAdapter, TooFewReplicas

@@ -1,6 +1,6 @@
 import pytest
 import redis
-from near_caches import NAMESPACE, fill
+from harness.near_caches import NAMESPACE, fill
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 

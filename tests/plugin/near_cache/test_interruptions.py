@@ -14,10 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 import redis
-import servers
-from fake_server import HOST
-from interruptions import points
-from near_caches import (
+from harness import servers
+from harness.fake_server import HOST
+from harness.interruptions import points
+from harness.near_caches import (
     KEYS,
     LONG,
     NAMESPACE,
@@ -26,7 +26,7 @@ from near_caches import (
     number_of_tracking_connections,
     wait_until_hit,
 )
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -336,7 +336,7 @@ def test_names_as_text_and_as_bytes(server, writer):
     """With `python -bb`, comparing one with the other is an error."""
     program = """
         import sys, redis
-        from near_caches import fill, info, wait_until_hit
+        from harness.near_caches import fill, info, wait_until_hit
         from repoze.what.plugins.redis import RedisPermissionAdapter
 
         client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), protocol=2)

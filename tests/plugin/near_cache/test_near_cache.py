@@ -6,12 +6,11 @@ import weakref
 from collections import UserString
 from concurrent.futures import ThreadPoolExecutor
 
-import cluster
 import pytest
 import redis
-import servers
-from forks import forked
-from near_caches import (
+from harness import cluster, servers
+from harness.forks import forked
+from harness.near_caches import (
     KEYS,
     LONG,
     NAMESPACE,
@@ -25,9 +24,9 @@ from near_caches import (
     wait_until_hit,
     wait_until_told,
 )
-from operations import AFTER, WRITES, restore
-from proxy import CUT_REPLY, HOLD_REPLY, Proxy
-from relay import Relay, Strike
+from harness.operations import AFTER, WRITES, restore
+from harness.proxy import CUT_REPLY, HOLD_REPLY, Proxy
+from harness.relay import Relay, Strike
 
 from repoze.what.adapters import ItemPresentError, SourceError, SourceUnavailable
 from repoze.what.middleware import AuthorizationMetadata
@@ -817,11 +816,14 @@ class TestText:
             }
         )
         for adapter in adapters:
-            for seconds, unproved in ((0.25, 0), (0.75, 1)):
+            # In this order: memory answers again only when no PING waits for its answer, which
+            # would be missed by the time that this goes on to.
+            for seconds, unproved in ((0.75, 1), (0.25, 0)):
                 wait_until_hit(adapter, *hints(adapter))
+                before = info(adapter).unproved
                 clock.advance(seconds)
                 assert not is_hit(adapter, *hints(adapter))
-                assert info(adapter).unproved == unproved
+                assert info(adapter).unproved == before + unproved
             adapter.close()
 
     @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-import servers
-from load import Load
-from near_caches import LONG
-from plugin.connection.test_failover import STRIKES, Deployment
-from relay import Relay, Strike
-from revocation import (
+from harness import servers
+from harness.load import Load
+from harness.near_caches import LONG
+from harness.relay import Relay, Strike
+from harness.revocation import (
     NAMESPACE,
     USERS,
     Readers,
@@ -27,6 +26,7 @@ from revocation import (
     percentile,
     to_port,
 )
+from plugin.connection.test_failover import STRIKES, Deployment
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter

@@ -13,15 +13,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import cluster
 import fakeredis
 import pytest
 import redis
-import servers
 import trustme
-from fake_server import FakeServer
-from forks import forked
-from near_caches import (
+from harness import cluster, servers
+from harness.fake_server import FakeServer
+from harness.forks import forked
+from harness.near_caches import (
     KEYS,
     LONG,
     NAMESPACE,
@@ -35,13 +34,13 @@ from near_caches import (
     wait_until_hit,
     wait_until_told,
 )
-from proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
+from harness.relay import Relay, Strike
+from harness.virtual_time import VirtualTime, VirtualTimeConnection
 from redis._parsers import _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
-from relay import Relay, Strike
-from virtual_time import VirtualTime, VirtualTimeConnection
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache, tracking
@@ -965,7 +964,7 @@ class TestProcesses:
 
     IN_C = """
         import ctypes, os, sys, redis
-        from near_caches import fill, info, is_hit, wait_until_hit, wait_until_told
+        from harness.near_caches import fill, info, is_hit, wait_until_hit, wait_until_told
         from repoze.what.plugins.redis import RedisPermissionAdapter
 
         client = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]))

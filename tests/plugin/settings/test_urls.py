@@ -5,11 +5,10 @@ import traceback
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-import cluster
 import pytest
 import redis
-import servers
 import trustme
+from harness import cluster, servers
 from redis.sentinel import SentinelConnectionPool
 
 from repoze.what.adapters import SourceError, SourceUnavailable

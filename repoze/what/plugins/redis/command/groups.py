@@ -137,7 +137,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
         raise
     if moved:
         click.echo(f"Permissions that go along: {some(moved)}")
-    refuse_new_leftovers(sources, group)
+    refuse_new_leftovers(sources, group, new_name)
 
 
 @groups.command()

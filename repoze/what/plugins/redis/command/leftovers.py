@@ -125,17 +125,19 @@ def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:
         )
 
 
-def refuse_new_leftovers(sources: Sources, group: str) -> None:
-    """Return where nobody has granted *group* anything while its name was given up.
+def refuse_new_leftovers(sources: Sources, *groups: str) -> None:
+    """Return where nobody has left any of *groups* permissions while a command was at work.
 
     :raises Failure: where there is no such group, but there are permissions of it.
     """
-    left = sources.permissions.find_sections(group)
-    if left and not exists(sources.groups, group):
-        raise Failure(
-            f"That is done, but meanwhile somebody granted {some(left)} to {described(group)}. "
-            "Revoke it, or the next group of that name will have it."
-        )
+    for group in groups:
+        left = sources.permissions.find_sections(group)
+        if left and not exists(sources.groups, group):
+            raise Failure(
+                f"That is done, but {described(group)} is no group now, and meanwhile somebody has "
+                f"left it permissions: {some(left)}. Revoke them, or the next group of that name "
+                "will have them."
+            )
 
 
 def find_leftovers(

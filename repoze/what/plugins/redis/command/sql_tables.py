@@ -126,12 +126,18 @@ class _Named:
         self.name = _column(self.table, f"{what}_name")
 
     def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the ids of *names*, without those that are not there."""
+        """Return the ids of *names*, without those that are not there.
+
+        :raises Failure: where a name is there more than once: which row is meant, nobody knows.
+        """
         found: dict[str, int] = {}
         for page in chunked(filter(_is_text, names), _NAMES_AT_A_TIME):
             query = select(self.name, self.id).where(self.name.in_(page))
             rows: Iterable[Any] = self._connection.execute(query)
-            found.update((name, number) for name, number in rows)
+            for name, number in rows:
+                if name in found:
+                    raise Failure(f"{self.table} has {described(name)} more than once.")
+                found[name] = number
         return found
 
     def add(self, names: list[str]) -> None:

@@ -11,7 +11,9 @@ import redis
 from redis.connection import AbstractConnection, BlockingConnectionPool, ConnectionPool
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import decode, described
+
+from .failures import hide_password
 
 try:
     from redis.maint_notifications import MaintNotificationsConfig
@@ -158,10 +160,10 @@ def _connect_and_select(
 
 
 class _WhollyMade:
-    """A connection that is either wholly made or not made at all.
+    """A connection that is wholly made or not at all, and whose errors know its password.
 
-    The pool takes back what was not. Where its handshake was interrupted, there would be a reply to
-    come; where the server answered nonsense, no database would be selected.
+    The pool takes back what was not made. Where its handshake was interrupted, there would be a
+    reply to come; where the server answered nonsense, no database would be selected.
     """
 
     def connect(self) -> None:
@@ -170,6 +172,19 @@ class _WhollyMade:
         except BaseException:
             self.disconnect()  # type: ignore[attr-defined]
             raise
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except redis.RedisError as error:
+            hide_password(error, _password_of(self))
+            raise
+
+
+def _password_of(connection: Any) -> str:
+    provider = getattr(connection, "credential_provider", None)
+    password = getattr(provider, "password", None) or getattr(connection, "password", None) or ""
+    return decode(password) if isinstance(password, bytes) else str(password)
 
 
 def _wholly_made(connection_class: type) -> type:

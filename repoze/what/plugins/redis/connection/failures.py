@@ -194,12 +194,18 @@ def without_secrets(error: Exception) -> Exception:
     return error if text == str(error) else type(error)(text)
 
 
+def hide_password(error: redis.RedisError, password: str) -> None:
+    """Have `text_of` leave *password* out of what *error* says: some proxies send all back."""
+    if password and password in str(error):
+        error.without_password = str(error).replace(password, "***")  # type: ignore[attr-defined]
+
+
 def text_of(error: Exception) -> str:
     """Return what *error* says, but for what it quotes of what was sent."""
     if type(error) in _NONSENSE:
         # As of what is no number: all that came.
         return "it cannot be read"
-    return _QUOTATION.sub("", str(error))
+    return _QUOTATION.sub("", getattr(error, "without_password", str(error)))
 
 
 @dataclass(frozen=True, slots=True)

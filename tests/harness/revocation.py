@@ -20,11 +20,11 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 import redis
-import servers
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from harness import servers
 from repoze.what.adapters import AdapterError, ExistingSectionError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache, tracking

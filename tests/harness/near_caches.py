@@ -4,9 +4,9 @@ import gc
 import time
 
 import pytest
-import servers
-from operations import create_sections
 
+from harness import servers
+from harness.operations import create_sections
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import primary
 from repoze.what.plugins.redis.near_cache import cache, tracking

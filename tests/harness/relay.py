@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from enum import Enum
 
-from proxy import GARBAGE, HOST
+from harness.proxy import GARBAGE, HOST
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONGEST_WAIT = 60

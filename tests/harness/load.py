@@ -8,8 +8,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count, pairwise
 from time import monotonic, sleep
 
-import servers
-
+from harness import servers
 from repoze.what.adapters import (
     AdapterError,
     ExistingSectionError,

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
 
-import operations
 import pytest
-import servers
-from covering import covering_array
-from proxy import Action, Point
+
+from harness import operations, servers
+from harness.covering import covering_array
+from harness.proxy import Action, Point
 
 EXECUTABLES = servers.executables()
 FAKE = "fakeredis"

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from messages import Messages
+from harness.messages import Messages
 
 HOST = "127.0.0.1"
 GARBAGE = b"?what\r\n"

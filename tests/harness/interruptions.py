@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from types import CodeType
 
-import servers
+from harness import servers
 
 
 class TimeLimit(Exception):  # noqa: N818 - as those of job queues are named

@@ -7,7 +7,8 @@ from functools import cache
 from itertools import combinations
 
 import redis
-import servers
+
+from harness import servers
 
 SLOTS = 16384
 _PRIMARIES = 3

@@ -1,7 +1,15 @@
 """What may come of an operation that something went wrong with."""
 
-from operations import AFTER, ANSWERS, BEFORE, LOOKUPS, REVIEWS, WRITES, load_scripts, restore
-
+from harness.operations import (
+    AFTER,
+    ANSWERS,
+    BEFORE,
+    LOOKUPS,
+    REVIEWS,
+    WRITES,
+    load_scripts,
+    restore,
+)
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.plugins.redis import Finding, RedisPermissionAdapter
 

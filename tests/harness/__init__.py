@@ -1,0 +1,1 @@
+"""What the tests are made with: servers, faults, clocks, and what several of them ask."""
