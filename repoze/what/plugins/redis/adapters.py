@@ -40,7 +40,6 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 
 # What a near cache keeps where no number is given: some 10 MB, for users in some ten groups each.
 _ANSWERS = 10_000
-# In seconds.
 _MAX_STALENESS, _MAX_AGE = 1.0, 60.0
 # It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05

@@ -21,9 +21,8 @@ from . import DemoError
 _OLDEST_VERSION = (6, 2)
 # In bytes: no name of a socket may be longer on macOS, and on Linux only by a few.
 _LONGEST_SOCKET = 103
-# In seconds.
-_START_TIMEOUT = 10
-_ANSWER_TIMEOUT = 5
+_SECONDS_TO_START = 10
+_SECONDS_TO_ANSWER = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def embedded_server(directory: Path) -> Iterator[RedisServer]:
         return
     with (
         _running(executable, directory) as path,
-        redis.Redis(unix_socket_path=path, socket_timeout=_ANSWER_TIMEOUT) as client,
+        redis.Redis(unix_socket_path=path, socket_timeout=_SECONDS_TO_ANSWER) as client,
     ):
         number = ".".join(map(str, version))
         description = f"{executable.name} {number} on {path} ({executable})"
@@ -82,7 +81,7 @@ def users_server(url: str) -> RedisServer:
     try:
         _refuse_unclear_password(url)
         client = redis.Redis.from_url(
-            url, socket_timeout=_ANSWER_TIMEOUT, socket_connect_timeout=_ANSWER_TIMEOUT
+            url, socket_timeout=_SECONDS_TO_ANSWER, socket_connect_timeout=_SECONDS_TO_ANSWER
         )
         # Options that redis-py does not know are met only here.
         client.connection_pool.make_connection()
@@ -115,7 +114,7 @@ def _version(executable: Path) -> tuple[int, ...]:
     """Return what *executable* says its version is, or nothing if it does not run."""
     try:
         answer = subprocess.run(  # noqa: S603 - it is the user's own PATH
-            [executable, "--version"], capture_output=True, timeout=_START_TIMEOUT, check=True
+            [executable, "--version"], capture_output=True, timeout=_SECONDS_TO_START, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
@@ -137,7 +136,7 @@ def _running(executable: Path, directory: Path) -> Iterator[str]:
         process = UnixSocketExecutor(
             command,
             path,
-            timeout=_START_TIMEOUT,
+            timeout=_SECONDS_TO_START,
             sleep=0.02,
             stdin=subprocess.DEVNULL,
             stdout=output,

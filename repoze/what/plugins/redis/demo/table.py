@@ -12,8 +12,7 @@ from .web_server import LOOPBACK
 VISITOR = "visitor"
 """Who has not logged in."""
 
-# In seconds.
-_TIMEOUT = 30
+_SECONDS_TO_ANSWER = 30
 _FORM = "application/x-www-form-urlencoded"
 _ANSWERS = {HTTPStatus.OK: "yes", HTTPStatus.FORBIDDEN: "no", HTTPStatus.FOUND: "log in"}
 
@@ -64,7 +63,7 @@ def _request(
     port: int, method: str, path: str, headers: Mapping[str, str], body: str | None = None
 ) -> tuple[int, str | None]:
     """Return the status and the cookie of the site's answer; redirects are not followed."""
-    with closing(HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT)) as connection:
+    with closing(HTTPConnection(LOOPBACK, port, timeout=_SECONDS_TO_ANSWER)) as connection:
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
