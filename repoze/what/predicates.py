@@ -12,10 +12,12 @@ import re
 import typing
 import warnings
 from collections.abc import Collection, Mapping, Set
+from inspect import isasyncgen, isawaitable, isgenerator, isgeneratorfunction
 from uuid import UUID
 
 from webob.multidict import MultiDict
 
+from .adapters import is_asynchronous
 from .forms import UnclearFormError, read_form, read_query
 
 __all__ = [
@@ -75,6 +77,15 @@ class Predicate:
 
     message: object = "The predicate is not met"
 
+    def __init_subclass__(cls, **options: typing.Any) -> None:
+        super().__init_subclass__(**options)
+        for method in (cls.evaluate, cls._eval_with_environ):
+            if is_asynchronous(method) or isgeneratorfunction(method):
+                raise TypeError(
+                    f"{method.__qualname__} is a coroutine or a generator: nobody would wait for "
+                    "it, so it would refuse nobody"
+                )
+
     def __init__(self, msg: object = None) -> None:
         if msg is not None:
             self.message = msg
@@ -82,12 +93,16 @@ class Predicate:
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
         """Call `unmet` if the condition does not hold; a subclass says how that is known.
 
+        What it returns is no decision: anything but None or True is a `TypeError`, and so is a
+        coroutine, which nobody would await, in the place of this method.
+
         :param environ: the WSGI environment of the request.
         :param credentials: what the middleware found out about the user: ``repoze.what.userid``,
             ``groups`` and ``permissions``; empty when nobody is logged in.
         :raises NotAuthorizedError: through `unmet`.
         """
         is_met = self._eval_with_environ(environ)
+        _refuse_unfinished(self, is_met)
         warnings.warn(
             f"{type(self).__name__}: define evaluate(environ, credentials) "
             "instead of _eval_with_environ(environ)",
@@ -145,7 +160,7 @@ class Predicate:
         _user_id(credentials)
         _names(credentials, "groups")
         _names(credentials, "permissions")
-        self.evaluate(environ, credentials)
+        _evaluate(self, environ, credentials)
 
     def parse_variables(self, environ: _Environ) -> dict[str, typing.Any]:
         """Return what is asked for in the request, as a dict of four.
@@ -182,8 +197,9 @@ class Variables(MultiDict[str, typing.Any]):
 
     Of several values, an application takes the first or the last, that of the query or that of the
     form. So where a name has two different ones, in query and form together, ``[]``, ``get``,
-    ``getone``, ``pop``, ``setdefault`` and ``==`` raise `UnclearRequestError`. What returns all
-    values, as ``getall`` and ``items`` do, goes on doing so.
+    ``getone``, ``pop``, ``popitem``, ``setdefault`` and ``==`` raise `UnclearRequestError`. What
+    returns all values, as ``getall``, ``mixed`` and ``items`` do, goes on doing so; ``mixed``
+    raises it where only the other of the two has another value.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -211,6 +227,16 @@ class Variables(MultiDict[str, typing.Any]):
         value = self[name]
         del self[name]
         return value
+
+    def popitem(self) -> tuple[str, typing.Any]:
+        names = list(self.keys())
+        return (names[-1], self.pop(names[-1])) if names else super().popitem()
+
+    def mixed(self) -> dict[str, typing.Any]:
+        return {
+            name: values if isinstance(values, list) else self[name]
+            for name, values in super().mixed().items()
+        }
 
     def setdefault(self, name: str, default: typing.Any = None) -> typing.Any:
         return self[name] if name in self else super().setdefault(name, default)
@@ -257,7 +283,7 @@ class All(CompoundPredicate):
     def evaluate(self, environ: _Environ, credentials: _Credentials) -> None:
         try:
             for predicate in self.predicates:
-                predicate.evaluate(environ, credentials)
+                _evaluate(predicate, environ, credentials)
         except UnclearRequestError:
             raise
         except PredicateError:
@@ -404,7 +430,7 @@ def _filled(message: str, values: Mapping[str, object]) -> str:
     def fill(found: re.Match[str]) -> str:
         try:
             return found[0] % values
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             return found[0]
 
     return _PLACEHOLDER.sub(fill, message)
@@ -417,9 +443,33 @@ def on_one_line(text: str) -> str:
     )
 
 
+def _evaluate(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> None:
+    """Have *predicate* evaluated.
+
+    :raises TypeError: if it has not been, or has returned another decision than raising.
+    """
+    returned: object = predicate.evaluate(environ, credentials)  # type: ignore[func-returns-value]
+    if returned is not None and returned is not True:
+        _refuse_unfinished(predicate, returned)
+        raise TypeError(
+            f"{type(predicate).__name__}.evaluate refuses by unmet(), not by what it returns"
+        )
+
+
+def _refuse_unfinished(predicate: Predicate, returned: object) -> None:
+    if isawaitable(returned) or isgenerator(returned) or isasyncgen(returned):
+        close = getattr(returned, "close", None)
+        if close is not None:
+            # Python would warn that nobody has awaited it.
+            close()
+        raise TypeError(
+            f"{type(predicate).__name__} is evaluated by a coroutine, which nobody awaits"
+        )
+
+
 def _refusal(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> str | None:
     try:
-        predicate.evaluate(environ, credentials)
+        _evaluate(predicate, environ, credentials)
     except UnclearRequestError:
         raise
     except PredicateError as error:

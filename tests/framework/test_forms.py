@@ -856,6 +856,7 @@ WAYS = {
     "getone": lambda variables: variables.getone("article"),
     "pop": lambda variables: variables.pop("article"),
     "pop with a default": lambda variables: variables.pop("article", "12"),
+    "popitem": lambda variables: variables.popitem()[1],
     "setdefault": lambda variables: variables.setdefault("article", "12"),
     "dict": dict,
     "**": lambda variables: {**variables},
@@ -909,6 +910,7 @@ def test_name_that_is_not_there():
     for found in (variables["get"], variables["post"]):
         assert found.get("article") is None
         assert found.pop("article", "12") == "12"
+        assert found.copy().popitem() in {("a", "1"), ("b", "2")}
         for way in ("[]", "getone", "pop"):
             with pytest.raises(KeyError):
                 WAYS[way](found)
@@ -923,10 +925,20 @@ def test_what_returns_all_values():
     assert list(variables.items()) == [("tag", "a"), ("tag", "b")]
     assert variables.mixed() == variables.dict_of_lists() == {"tag": ["a", "b"]}
     assert "tag" in variables
+    with pytest.raises(IndexError):
+        Variables().popitem()
     assert len(variables) == 2
     again = Reads().parse_variables(environ_of(query="tag=a&tag=b"))["get"]
     assert variables == again
     assert variables != Reads().parse_variables(environ_of(query="tag=b&tag=a"))["get"]
+
+
+def test_all_values_of_one_part():
+    """As one value they would be what an application that looks at the other does not read."""
+    found = Reads().parse_variables(environ_of(query="article=12&tag=a&tag=b", body=b"article=13"))
+    with pytest.raises(UnclearRequestError):
+        found["get"].mixed()
+    assert found["get"].getall("article") == ["12"]
 
 
 def test_value_that_the_predicate_has_set_itself():

@@ -1,5 +1,6 @@
 import io
 import logging
+import math
 import mmap
 import uuid
 from array import array
@@ -454,6 +455,15 @@ def test_no_placeholder_makes_a_long_message(length, conversion):
 
 
 @pytest.mark.parametrize(
+    ("wish", "value"), [("%(n)c", 10**9), ("%(n)d", math.inf), ("%(n)e", 10**400)]
+)
+def test_placeholder_for_less_than_its_value(wish, value):
+    with pytest.raises(NotAuthorizedError) as refusal:
+        KeepsSecrets(msg=f"Not {wish}").unmet(n=value)
+    assert str(refusal.value) == f"Not {wish}"
+
+
+@pytest.mark.parametrize(
     ("message", "expected"),
     [
         ("%(what)5.1f%%", "  2.5%"),
@@ -546,6 +556,67 @@ def test_old_style_refusal():
         pytest.raises(NotAuthorizedError, match=r"^It must be 3$"),
     ):
         predicate.check_authorization({})
+
+
+# What nobody waits for
+
+
+async def refuse_later():
+    raise NotAuthorizedError
+
+
+def refuse_when_read():
+    raise NotAuthorizedError
+    yield
+
+
+async def refuse_when_awaited():
+    raise NotAuthorizedError
+    yield
+
+
+UNFINISHED = (refuse_later, refuse_when_read, refuse_when_awaited)
+
+
+@pytest.mark.parametrize("method", ["evaluate", "_eval_with_environ"])
+@pytest.mark.parametrize("function", UNFINISHED)
+def test_coroutine_in_place_of_a_method(method, function):
+    with pytest.raises(TypeError, match=f"{function.__name__} is a coroutine or a generator"):
+        type("Later", (Predicate,), {method: function})
+
+
+@pytest.mark.parametrize("make", UNFINISHED)
+@pytest.mark.parametrize("method", ["evaluate", "_eval_with_environ"])
+@pytest.mark.filterwarnings("ignore:.*define evaluate:DeprecationWarning")
+def test_coroutine_that_is_returned(method, make):
+    later = type("Later", (Predicate,), {method: lambda *_: make()})()
+    for predicate in (later, All(later), Any(later), Not(later), Any(later, Predicate())):
+        with pytest.raises(TypeError, match="Later is evaluated by a coroutine, which nobody"):
+            predicate.is_met({})
+
+
+def test_future_that_is_returned():
+    """It is no coroutine, and cannot be closed."""
+
+    class Future:
+        def __await__(self):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match="which nobody awaits"):
+        type("Later", (Predicate,), {"evaluate": lambda *_: Future()})().is_met({})
+
+
+@pytest.mark.parametrize("decision", [False, 0, "no", NotAuthorizedError("no")])
+def test_decision_that_is_returned(decision):
+    decided = type("Decided", (Predicate,), {"evaluate": lambda *_: decision})()
+    for predicate in (decided, All(decided), Any(decided), Not(decided)):
+        with pytest.raises(TypeError, match=r"Decided\.evaluate refuses by unmet\(\)"):
+            predicate.check_authorization({})
+
+
+@pytest.mark.parametrize("decision", [None, True])
+def test_predicate_that_says_that_it_is_met(decision):
+    assert type("Decided", (Predicate,), {"evaluate": lambda *_: decision})().is_met({})
 
 
 # Two requests at once

@@ -24,10 +24,10 @@ class Shutdown(BaseException):
 
 KINDS = (TimeLimit, Shutdown)
 # Of the libraries that they run through, those that take part. Where redis-py counts what it does,
-# as it throws a buffer away, and in the `repr` of what is described, no error matters.
+# as it throws a buffer away, no error matters.
 _FOLDER, _MODULES = f"{os.sep}redis{os.sep}", ("queue.py", "threading.py")
 _EVENTS = frozenset(("call", "return", "c_return"))
-_SWALLOW = (("observability", None), ("_parsers", "close"), ("redis", "described"))
+_SWALLOW = (("observability", None), ("_parsers", "close"))
 
 
 def points(work: Callable[[], object], every: int = 1) -> Iterator[int]:

@@ -427,15 +427,16 @@ class TestMessages:
             copy_sections(source, plain_groups)
         assert is_one_short_line(raised.value)
 
-    def test_object_that_describes_itself_in_lines(self, groups):
+    @pytest.mark.parametrize("contain", [lambda name: name, lambda name: [(name,)]])
+    def test_object_that_describes_itself(self, groups, contain):
+        """It is not asked: it may forge a line, and what strikes as it does would be lost."""
+
         class Liar:
             def __repr__(self):
-                return "rms'\n2026 FORGED \x1b[2Kgranted\u2028" + "x" * 1000
+                raise AssertionError
 
-        with pytest.raises(
-            SourceError, match=r"rms'\\n2026 FORGED \\x1b\[2Kgranted\\u2028x"
-        ) as raised:
-            groups.create_section(Liar())
+        with pytest.raises(SourceError, match="an object of type") as raised:
+            groups.create_section(contain(Liar()))
         assert is_one_short_line(raised.value)
 
 

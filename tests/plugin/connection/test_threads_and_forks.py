@@ -104,6 +104,23 @@ def test_threads_and_children(server, options, source, thorough):
     adapter.close()
 
 
+def test_child_of_the_same_number(server, options, source, monkeypatch):
+    """As the first process of a container and that of a namespace within are both 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    adapter = RedisGroupAdapter(server.client(), **options)
+    ask(adapter, 10)
+    before = ports(adapter)
+
+    def in_child():
+        ask(adapter, 10)
+        assert ports(adapter)
+        assert not ports(adapter) & before
+
+    with forked(in_child):
+        ask(adapter, 10)
+    ask(adapter, 10)
+
+
 def test_fork_while_a_connection_is_being_made(server, options, source):
     """The lock of the pool is held by a thread that the child does not have."""
     making, made = threading.Event(), threading.Event()

@@ -236,6 +236,22 @@ def test_snapshot_that_takes_too_long_is_not_waited_for(
     assert str(own_server.port) in record.getMessage()
 
 
+@pytest.mark.usefixtures("snapshot")
+def test_thread_that_cannot_be_started(own_server, options, monkeypatch, caplog):
+    """The write took effect, and says so."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    adapter = RedisPermissionAdapter(own_server.client(), save="background", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        adapter.delete_section("read")
+    [record] = caplog.records
+    assert "may not be saved: can't start new thread (Redis at " in record.getMessage()
+    assert adapter.get_section_names() == {"edit"}
+
+
 def test_snapshot_waits_for_an_append_only_file_that_is_rewritten(own_server, options, caplog):
     client = own_server.client()
     child = Child(client, client.bgrewriteaof)

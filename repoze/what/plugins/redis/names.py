@@ -1,6 +1,8 @@
 """Sections and items: text to an application, bytes to Redis."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from types import NoneType
 from typing import cast
 
 from repoze.what.adapters import SourceError
@@ -10,6 +12,8 @@ Name = str | bytes | int
 
 # In characters, of what is shown of a name.
 _LONGEST = 200
+_PLAIN = frozenset((str, bytes, bool, int, float, NoneType))
+_CONTAINERS = frozenset((list, tuple, set, frozenset))
 
 
 def encode(name: object) -> bytes | None:
@@ -65,14 +69,22 @@ def decode_all(names: Iterable[bytes]) -> set[str]:
 
 def described(value: object) -> str:
     """Return *value* for people to read, whatever it is: in one line, cut where it is very long."""
-    try:
-        text = repr(value)[:_LONGEST]
-    except Exception:  # noqa: BLE001 - a repr may raise anything, an int of many digits does
-        text = f"an object of type {type(value).__name__}"
+    text = f"an object of type {type(value).__name__}"
+    # An int of many digits has no repr, and what refers to itself is no end of work.
+    with suppress(ValueError, RecursionError):
+        if _is_plain(value):
+            text = repr(value)[:_LONGEST]
     if not text.isprintable():
         # Only that of a str is: in a log, the lines of another may pass for somebody else's.
         text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
     return text[:_LONGEST]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether no code of somebody else's runs, and may raise anything, where *value* is shown."""
+    if type(value) in _CONTAINERS:
+        return all(map(_is_plain, cast(Iterable[object], value)))
+    return type(value) in _PLAIN
 
 
 def listed(names: Sequence[bytes]) -> str:

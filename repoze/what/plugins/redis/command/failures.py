@@ -62,5 +62,6 @@ def told_in_one_line() -> Iterator[None]:
 
 def _without_urls(text: str) -> str:
     # What is not understood is quoted: a URL that stands in the wrong place, perhaps, with a
-    # password. A single letter before the colon is a drive of Windows.
-    return re.sub(r"(\w\w:/).*", r"\1...", text, flags=re.DOTALL)
+    # password; or a part of one, or one with a blank in it. A single letter before the colon is a
+    # drive of Windows.
+    return re.sub(r"(\w\w\s*:\s*/|:(?=\S*@)).*", r"\1...", text, flags=re.DOTALL)

@@ -44,7 +44,7 @@ class _Phase(Enum):
     CLOSED = "one is held, and has to be made anew"
     UNSENT = "a command is not wholly sent, so not executed"
     UNANSWERED = "a command is sent; executed, or not"
-    READ = "its reply is read, and nothing has been made of it"
+    READ = "no reply is to come, and nothing has been made of the last, if there was one"
     CLEAN = "nothing is owed: it can be given back as it is"
 
 

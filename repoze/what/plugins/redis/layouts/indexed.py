@@ -209,7 +209,8 @@ class IndexedLayout(Layout):
         try:
             return super()._send(write, exchange)
         except _Forgotten:
-            # Where it knew of none, or no reply to it was lost, nothing has been done.
+            # Where it knew of none, the script has always refused; and where no reply was lost,
+            # nothing has been done.
             known = write.arguments[1]
             if known and exchange.lost_reply:
                 raise _has_forgotten() from None

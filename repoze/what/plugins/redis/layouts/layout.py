@@ -58,7 +58,8 @@ class Layout(ABC):
     :param saving: what counts the writes, where they are to be saved.
     """
 
-    # Whether a write whose reply is lost may be sent again.
+    # Whether a write is sent again where the connection was lost before its reply came. Where it
+    # came too late, none is.
     _REPEATS_WRITES: ClassVar[bool]
 
     def __init__(

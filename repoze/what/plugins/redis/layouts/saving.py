@@ -91,7 +91,15 @@ class _Repetition:
             self._is_wanted = True
             is_running = self._is_running
         if not is_running:
-            threading.Thread(target=self._run, name=__name__).start()
+            try:
+                threading.Thread(target=self._run, name=__name__).start()
+            except RuntimeError as error:
+                # There is no room for another, or Python is ending. What was written stays so.
+                _logger.warning(
+                    "What was written took effect, but may not be saved: %s (%s).",
+                    error,
+                    self._server,
+                )
 
     def _run(self) -> None:
         with self._lock:
