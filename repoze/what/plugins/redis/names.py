@@ -73,10 +73,7 @@ def described(value: object) -> str:
     # An int of many digits has no repr, and what refers to itself is no end of work.
     with suppress(ValueError, RecursionError):
         if _is_plain(value):
-            text = repr(value)[:_LONGEST]
-    if not text.isprintable():
-        # Only that of a str is: in a log, the lines of another may pass for somebody else's.
-        text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+            text = repr(value)
     return text[:_LONGEST]
 
 
