@@ -4,7 +4,6 @@ import re
 import selectors
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -12,13 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from harness.loopback import HOST, LONGEST_WAIT, accepted, reset_on_close
 from harness.messages import Messages
 
-HOST = "127.0.0.1"
 GARBAGE = b"?what\r\n"
 _HANDSHAKE = re.compile(rb"\r\n(HELLO|AUTH|SELECT|CLIENT|SETINFO)\r\n")
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_LONGEST_WAIT = 60
 
 
 class Point(Enum):
@@ -121,7 +118,7 @@ class Proxy:
 
     def wait_until_held(self) -> None:
         """Return when something stalls."""
-        assert self._held.wait(_LONGEST_WAIT)
+        assert self._held.wait(LONGEST_WAIT)
 
     def holds(self, client: socket.socket) -> bool:
         """Whether what comes to *client*, or from it, stalls here."""
@@ -147,7 +144,7 @@ class Proxy:
         self.release()
         self.cut_all()
         for relay in list(self._relays):
-            relay.join(_LONGEST_WAIT)
+            relay.join(LONGEST_WAIT)
 
     @contextmanager
     def counted(self, expected: int) -> Iterator[None]:
@@ -157,11 +154,7 @@ class Proxy:
         assert self.round_trips - before == expected
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in accepted(self._listener):
             self.connections += 1
             relay = threading.Thread(target=self._relay, args=(client,), daemon=True)
             self._relays = [*filter(threading.Thread.is_alive, self._relays), relay]
@@ -186,7 +179,7 @@ class Proxy:
                 self._clients.discard(client)
                 client.close()
                 # When it closes its end, it has done what it was sent.
-                server.settimeout(_LONGEST_WAIT)
+                server.settimeout(LONGEST_WAIT)
                 server.shutdown(socket.SHUT_WR)
                 while server.recv(1 << 20):
                     pass
@@ -244,13 +237,13 @@ class Proxy:
         self.sleep(fault.seconds)
         if fault.action in {Action.CLOSE, Action.RESET}:
             if fault.action is Action.RESET:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                reset_on_close(client)
             raise ConnectionAbortedError
         if fault.action is Action.STALL:
             self._held.set()
             port = client.getpeername()[1]
             self._holding.add(port)
-            self._released.wait(_LONGEST_WAIT)
+            self._released.wait(LONGEST_WAIT)
             self._holding.discard(port)
         target.sendall(GARBAGE if fault.action is Action.GARBLE else rest)
 

@@ -1,16 +1,13 @@
 """A relay on the loopback whose connections a test strikes at any moment, all at once."""
 
 import socket
-import struct
 import threading
 import time
 from contextlib import suppress
 from enum import Enum
 
-from harness.proxy import GARBAGE, HOST
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_LONGEST_WAIT = 60
+from harness.loopback import HOST, LONGEST_WAIT, accepted, reset_on_close
+from harness.proxy import GARBAGE
 
 
 class Strike(Enum):
@@ -58,7 +55,7 @@ class Relay:
         self._listener.close()
         for link in self._links:
             link.cut()
-            link.thread.join(_LONGEST_WAIT)
+            link.thread.join(LONGEST_WAIT)
             assert not link.thread.is_alive()
 
     def strike(self, strike: Strike, *, only_tracking: bool = False) -> int:
@@ -80,7 +77,7 @@ class Relay:
             elif strike is Strike.RESET:
                 link.reset()
                 # Until then, it might still pass on what the server says.
-                link.thread.join(_LONGEST_WAIT)
+                link.thread.join(LONGEST_WAIT)
             elif strike is Strike.HALF_OPEN:
                 link.open_halfway()
             elif strike is Strike.GARBLE:
@@ -96,11 +93,7 @@ class Relay:
         return self._strikes_all or link.is_tracking
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in accepted(self._listener):
             link = _Link(self, client)
             self._links = [*(link for link in self._links if link.thread.is_alive()), link]
             link.thread.start()
@@ -113,7 +106,7 @@ class Relay:
         """Pass on *data*, as the strike wants it that there is now."""
         lasting = self._lasting if self._concerns(link) else None
         if lasting is Strike.STALL:
-            self._healed.wait(_LONGEST_WAIT)
+            self._healed.wait(LONGEST_WAIT)
         elif lasting is Strike.DELAY:
             time.sleep(self._delay)
         elif lasting is Strike.SPLIT:
@@ -147,7 +140,7 @@ class _Link:
             self._pass_requests(server)
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
-            replies.join(_LONGEST_WAIT)
+            replies.join(LONGEST_WAIT)
         self.is_open = False
 
     def _pass_requests(self, server: socket.socket) -> None:
@@ -172,7 +165,7 @@ class _Link:
         self._hang_up(self._client, socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(self._client)
         self._hang_up(self._client, socket.SHUT_RD)
 
     def open_halfway(self) -> None:

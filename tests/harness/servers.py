@@ -19,7 +19,8 @@ import redis
 from mirakuru import TCPExecutor
 from mirakuru.exceptions import AlreadyRunning, ProcessExitedWithError
 
-HOST = "127.0.0.1"
+from harness.loopback import HOST
+
 # Below those that outgoing connections are given: a client that asks for a server that is down
 # would else be connected with itself now and then.
 _FIRST_PORT, _PORTS, _PROCESSES = 23_000, 900, 10

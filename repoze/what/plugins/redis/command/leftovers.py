@@ -117,8 +117,8 @@ def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:
     :param advice: what else to do about it, than to revoke them.
     :raises Failure: where there is no such group, but there are permissions of it.
     """
-    left = sources.permissions.find_sections(group)
-    if left and not exists(sources.groups, group):
+    left = _left_to_nobody(sources, group)
+    if left:
         raise Failure(
             f"{described(group)} is no group, but it still has permissions: {some(left)}. Its "
             f"members would have them at once. Revoke them first, or {advice}."
@@ -131,13 +131,18 @@ def refuse_new_leftovers(sources: Sources, *groups: str) -> None:
     :raises Failure: where there is no such group, but there are permissions of it.
     """
     for group in groups:
-        left = sources.permissions.find_sections(group)
-        if left and not exists(sources.groups, group):
+        left = _left_to_nobody(sources, group)
+        if left:
             raise Failure(
                 f"That is done, but {described(group)} is no group now, and meanwhile somebody has "
                 f"left it permissions: {some(left)}. Revoke them, or the next group of that name "
                 "will have them."
             )
+
+
+def _left_to_nobody(sources: Sources, group: str) -> set[str]:
+    left = sources.permissions.find_sections(group)
+    return set() if left and exists(sources.groups, group) else left
 
 
 def find_leftovers(

@@ -130,13 +130,13 @@ class Sources:
             return
         if empty == asked:
             raise NotThere(f"{_nothing_in(empty)} {_IS_IT_THERE}")
-        for kind in empty:
-            self.tell_if_mistyped(kind)
+        for kind in filter(self._is_named, empty):
+            self._tell_empty(kind)
 
     def tell_if_mistyped(self, kind: str) -> None:
         """Say, on the standard error, where an option names a database of *kind* that is empty."""
         if self._may_be_mistyped(kind):
-            click.echo(_nothing_in({kind: self.by_kind()[kind]}), err=True)
+            self._tell_empty(kind)
 
     def expect_permissions(self, advice: str, *, accepted: bool) -> None:
         """Return unless there may be permissions somewhere else, which nobody would look at.
@@ -155,8 +155,13 @@ class Sources:
             raise NotThere(f"{nothing} {_IS_IT_THERE} If it is, {advice}.")
 
     def _may_be_mistyped(self, kind: str) -> bool:
-        is_named = self._settings[f"--{kind}.db"] is not None
-        return is_named and not self.by_kind()[kind].get_section_names()
+        return self._is_named(kind) and not self.by_kind()[kind].get_section_names()
+
+    def _is_named(self, kind: str) -> bool:
+        return self._settings[f"--{kind}.db"] is not None
+
+    def _tell_empty(self, kind: str) -> None:
+        click.echo(_nothing_in({kind: self.by_kind()[kind]}), err=True)
 
 
 def accept_source_options(command: click.Command) -> None:
