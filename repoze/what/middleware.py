@@ -21,10 +21,11 @@ from repoze.what.adapters import (
     as_set,
     can_be_called,
     check_adapter,
+    check_apart,
     is_asynchronous,
 )
 
-from .predicates import on_one_line
+from .printable import printable
 from .remote_user import RemoteUser
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
 
@@ -95,7 +96,8 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
         ``classifier``) repoze.who's own.
     :raises ValueError: if ``skip_authentication`` or ``on_unavailable`` is anything else,
         ``remote_user`` and ``trusted_proxies`` make no sense, there are plugins that log in
-        besides, or a plugin is none of the kind that it is given as.
+        besides, a plugin is none of the kind that it is given as, and where
+        `AuthorizationMetadata` raises it.
     :raises TypeError: for an argument that repoze.who does not know, an application that is none,
         is what makes one or is one of ASGI, and where `AuthorizationMetadata` raises it.
 
@@ -168,7 +170,7 @@ def _check_plugins(who_args: Mapping[str, Any]) -> None:
 
 def _on_one_line(record: logging.LogRecord) -> bool:
     # repoze.who logs the path as it is.
-    record.msg, record.args = on_one_line(record.getMessage()), ()
+    record.msg, record.args = printable(record.getMessage()), ()
     return True
 
 
@@ -241,6 +243,7 @@ class AuthorizationMetadata:
     :param group_adapters: as for `setup_auth`.
     :param permission_adapters: as for `setup_auth`.
     :raises TypeError: if one of them is no dict of adapters, or of those of the other.
+    :raises ValueError: if one of each are in one place, where nothing tells them apart.
     """
 
     def __init__(
@@ -259,6 +262,13 @@ class AuthorizationMetadata:
                 )
             for name, adapter in (adapters or {}).items():
                 check_adapter(adapter, kind, f"{argument}[{name!r}]")
+        for group_name, groups in (group_adapters or {}).items():
+            for name, permissions in (permission_adapters or {}).items():
+                check_apart(
+                    groups,
+                    permissions,
+                    f"group_adapters[{group_name!r}] and permission_adapters[{name!r}]",
+                )
         self.group_adapters = group_adapters
         self.permission_adapters = permission_adapters
 

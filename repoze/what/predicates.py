@@ -19,6 +19,7 @@ from webob.multidict import MultiDict
 
 from .adapters import is_asynchronous
 from .forms import UnclearFormError, read_form, read_query
+from .printable import printable
 
 __all__ = [
     "All",
@@ -79,10 +80,11 @@ class Predicate:
 
     def __init_subclass__(cls, **options: typing.Any) -> None:
         super().__init_subclass__(**options)
-        for method in (cls.evaluate, cls._eval_with_environ):
+        for name in ("evaluate", "_eval_with_environ"):
+            method = getattr(cls, name)
             if is_asynchronous(method) or isgeneratorfunction(method):
                 raise TypeError(
-                    f"{method.__qualname__} is a coroutine or a generator: nobody would wait for "
+                    f"{cls.__name__}.{name} is a coroutine or a generator: nobody would wait for "
                     "it, so it would refuse nobody"
                 )
 
@@ -139,7 +141,7 @@ class Predicate:
             self._evaluate_request(environ)
         except PredicateError as error:
             if logger is not None:
-                logger.info(f"Authorization denied: {on_one_line(str(error))}")
+                logger.info(f"Authorization denied: {printable(str(error))}")
             raise
         if logger is not None:
             logger.info("Authorization granted")
@@ -434,13 +436,6 @@ def _filled(message: str, values: Mapping[str, object]) -> str:
             return found[0]
 
     return _PLACEHOLDER.sub(fill, message)
-
-
-def on_one_line(text: str) -> str:
-    """Return *text* for a log, where a line break in what a user wrote would forge a line."""
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def _evaluate(predicate: Predicate, environ: _Environ, credentials: _Credentials) -> None:

@@ -286,6 +286,40 @@ NO_ADAPTERS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("group_options", "permission_options"),
+    [
+        ({"db": 3}, {"db": 3}),
+        ({"db": 2}, {}),
+        ({"db": 3}, {"db": 3, "namespace": "site"}),
+        ({"db": 3, "namespace": "site"}, {"db": 3}),
+    ],
+)
+def test_adapters_that_nothing_tells_apart(group_options, permission_options):
+    groups = RedisGroupAdapter(NOWHERE, **group_options)
+    permissions = RedisPermissionAdapter(NOWHERE, **permission_options)
+    with pytest.raises(ValueError, match=r"group_adapters\['a'\] and permission_adapters\['c'\] l"):
+        setup_auth(
+            site,
+            {"other": OtherAdapter(), "a": groups},
+            {"b": RedisPermissionAdapter(NOWHERE, 9), "c": permissions},
+        )
+
+
+def test_adapters_that_something_tells_apart():
+    elsewhere = redis.Redis(host=servers.HOST, port=2)
+    groups = {
+        "plain": RedisGroupAdapter(NOWHERE, 3),
+        "named": RedisGroupAdapter(NOWHERE, 0, namespace="site"),
+    }
+    permissions = {
+        "other": OtherAdapter(),
+        "elsewhere": RedisPermissionAdapter(elsewhere, 3),
+        "named": RedisPermissionAdapter(NOWHERE, 0, namespace="site"),
+    }
+    setup_auth(site, groups, permissions)
+
+
 class AwaitedGroups:
     async def find_sections(self, hint):
         return set()

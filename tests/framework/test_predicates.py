@@ -581,8 +581,18 @@ UNFINISHED = (refuse_later, refuse_when_read, refuse_when_awaited)
 @pytest.mark.parametrize("method", ["evaluate", "_eval_with_environ"])
 @pytest.mark.parametrize("function", UNFINISHED)
 def test_coroutine_in_place_of_a_method(method, function):
-    with pytest.raises(TypeError, match=f"{function.__name__} is a coroutine or a generator"):
+    with pytest.raises(TypeError, match=rf"Later\.{method} is a coroutine or a generator"):
         type("Later", (Predicate,), {method: function})
+
+
+class RefuseLater:
+    async def __call__(self, *_):
+        raise NotAuthorizedError
+
+
+def test_object_that_is_called_and_has_to_be_awaited():
+    with pytest.raises(TypeError, match=r"Later\.evaluate is a coroutine or a generator"):
+        type("Later", (Predicate,), {"evaluate": RefuseLater()})
 
 
 @pytest.mark.parametrize("make", UNFINISHED)

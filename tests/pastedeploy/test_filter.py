@@ -315,7 +315,7 @@ LISTED = "There are config_file, log_file, log_level, remote_user_key, skip_auth
         ((WHO, "redis.url = redis://h:s3cret"), (), "redis.url has a port that is no number"),
         ((WHO, "redis.url = redis://u:s3/cret@h"), (), "redis.url has an @ or a # where there is"),
         ((WHO, NOWHERE, "redis.namespace = my magazine"), (), "namespace is letters, digits and"),
-        ((WHO, f"{NOWHERE}/0"), (), "Groups and permissions would both be in database 0"),
+        ((WHO, f"{NOWHERE}/0"), (), "Groups and permissions would both be in Redis at "),
         ((WHO, NOWHERE, "log_level = loud"), (), "log_level is one of debug, info, warning, error"),
         ((WHO, NOWHERE, "skip_authentication = maybe"), (), "skip_authentication is neither true"),
         ((WHO, NOWHERE, "on_unavailable = panic"), (), "on_unavailable is none of"),

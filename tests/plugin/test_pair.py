@@ -147,7 +147,7 @@ def test_environment(monkeypatch):
     elsewhere = adapters_from_settings({"redis.url": "redis://h:8000"})
     assert elsewhere.groups.place == "Redis at h:8000, database 1"
     monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", "redis://h:7000/0")
-    assert "Groups and permissions would both be in database 0" in refused({})
+    assert "Groups and permissions would both be in Redis at h:7000, database 0" in refused({})
     apart = adapters_from_settings({"redis.groups.db": "3"})
     assert apart.groups.place == "Redis at h:7000, database 3"
 
@@ -175,20 +175,23 @@ def test_wrong_settings(settings, message):
 
 
 @pytest.mark.parametrize(
-    ("settings", "db"),
+    ("settings", "place"),
     [
-        ({"redis.url": "redis://h/0"}, 0),
-        ({"redis.url": "redis+sentinel://h/staff/3"}, 3),
-        ({"redis.url": "redis://h?db=1"}, 1),
-        ({"redis.url": "redis://h", "redis.db": "4"}, 4),
-        ({"redis.url": "redis://h", "redis.groups.db": "2"}, 2),
-        ({"redis.url": "redis://h", "redis.permissions.db": "1"}, 1),
-        ({"redis.url": "redis://h/7", "redis.groups.db": "8", "redis.permissions.db": "8"}, 8),
+        ({"redis.url": "redis://h/0"}, "at h:6379, database 0"),
+        ({"redis.url": "redis+sentinel://h/staff/3"}, "service 'staff', database 3"),
+        ({"redis.url": "redis://h?db=1"}, "at h:6379, database 1"),
+        ({"redis.url": "redis://h", "redis.db": "4"}, "at h:6379, database 4"),
+        ({"redis.url": "redis://h", "redis.groups.db": "2"}, "at h:6379, database 2"),
+        ({"redis.url": "redis://h", "redis.permissions.db": "1"}, "at h:6379, database 1"),
+        (
+            {"redis.url": "redis://h/7", "redis.groups.db": "8", "redis.permissions.db": "8"},
+            "at h:6379, database 8",
+        ),
     ],
 )
-def test_one_database_without_a_namespace(settings, db):
+def test_one_database_without_a_namespace(settings, place):
     assert refused(settings) == (
-        f"Groups and permissions would both be in database {db}, where nothing tells them apart. "
+        f"Groups and permissions would both be in Redis {place}, where nothing tells them apart. "
         "Leave the database out, and they are in 1 and 2; or set redis.groups.db and "
         "redis.permissions.db, or redis.namespace."
     )

@@ -1,8 +1,10 @@
 """A TurboGears application with its own authentication, and behind the middleware."""
 
 import pytest
+import redis
 import webtest
 
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.predicates import Predicate, in_group
 
 pytest.importorskip("tg")
@@ -47,6 +49,12 @@ def test_adapters_that_are_swapped(groups, permissions):
     for wrong in [(permissions, groups), (groups, groups), ("redis://localhost", permissions)]:
         with pytest.raises(TypeError, match=r"s is a Redis|groups is no adapter"):
             newspaper.make_site(*wrong)
+
+
+def test_adapters_that_nothing_tells_apart():
+    client = redis.Redis()
+    with pytest.raises(ValueError, match="groups and permissions lie in one place"):
+        newspaper.make_site(RedisGroupAdapter(client, 3), RedisPermissionAdapter(client, 3))
 
 
 def test_log_out(rosa, proxy):

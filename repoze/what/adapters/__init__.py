@@ -348,3 +348,17 @@ def check_adapter(adapter: object, kind: str, place: str) -> None:
     other = {"groups": "permissions", "permissions": "groups"}[kind]
     if getattr(adapter, "source_kind", None) == other:
         raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")
+
+
+def check_apart(groups: SourceAdapter, permissions: SourceAdapter, places: str) -> None:
+    """Raise `ValueError` if sections of one of the two would be taken for those of the other.
+
+    :param groups: an adapter that may say so has a method ``mixes_with``.
+    :param places: what the error calls them.
+    """
+    mixes_with = getattr(groups, "mixes_with", None)
+    if mixes_with is not None and mixes_with(permissions):
+        raise ValueError(
+            f"{places} lie in one place, where nothing tells groups from permissions. Give each a "
+            f"database of its own, or both a namespace: {groups!r}, {permissions!r}"
+        )

@@ -249,6 +249,39 @@ def test_repair_is_confirmed(primary):
     assert adapter.check() == []
 
 
+class CutBetweenQuestions(redis.Connection):
+    """One that is cut off before its second `EVALSHA`, so that it cannot be sent."""
+
+    left = 1
+
+    def send_command(self, *command, **options):
+        if str(command[0]).startswith("EVALSHA"):
+            if CutBetweenQuestions.left == 0:
+                CutBetweenQuestions.left = 10
+                raise redis.ConnectionError("Connection reset by peer")
+            CutBetweenQuestions.left -= 1
+        return super().send_command(*command, **options)
+
+
+@pytest.mark.usefixtures("patiently")
+def test_repair_on_two_connections_is_not_taken_for_confirmed(primary, monkeypatch, options):
+    """From Redis 7.0 on, WAIT on the second says nothing of what the first has written."""
+    adapter = RedisPermissionAdapter(primary.client(), **options)
+    load_scripts(adapter)
+    restore(adapter)
+    odd = ("{tests}:permissions:item:staff", "gone") if options else ("edit", "")
+    primary.client(db=2).sadd(*odd)
+    pool = redis.ConnectionPool(
+        connection_class=CutBetweenQuestions, host=servers.HOST, port=primary.port
+    )
+    careful = RedisPermissionAdapter(redis.Redis.from_pool(pool), wait_replicas=1, **options)
+    monkeypatch.setattr(CutBetweenQuestions, "left", 1)
+    with pytest.raises(TooFewReplicas, match=r"repair\(\): .* that was written on was lost"):
+        careful.repair()
+    assert adapter.check() == []
+    assert careful.repair() == []
+
+
 def test_server_that_does_not_say_who_has_confirmed():
     # It knows no WAIT.
     adapter = RedisPermissionAdapter(fakeredis.FakeRedis(), wait_replicas=1)

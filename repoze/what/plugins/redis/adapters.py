@@ -143,6 +143,17 @@ class RedisAdapter(BaseSourceAdapter):
         """Whether lookups are asked of another server than the one that is written."""
         return self._reader is not None
 
+    def mixes_with(self, other: object) -> bool:
+        """Whether the sections of *other* would be taken for this source's, or these for its own.
+
+        They would where both lie in one database, and either has no namespace.
+        """
+        return (
+            isinstance(other, RedisAdapter)
+            and self.place == other.place
+            and (self.namespace is None or other.namespace is None)
+        )
+
     def __repr__(self) -> str:
         lookups = f"; lookups at {self._reader}" if self._reader else ""
         return f"<{type(self).__name__}: {self._database}{lookups}>"

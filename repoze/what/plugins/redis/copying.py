@@ -77,8 +77,8 @@ def _check(source: BaseSourceAdapter, target: BaseSourceAdapter) -> None:
     if (
         isinstance(source, RedisAdapter)
         and isinstance(target, RedisAdapter)
-        and (source.namespace is None) != (target.namespace is None)
-        and source.place == target.place
+        and source.namespace != target.namespace
+        and source.mixes_with(target)
     ):
         raise CopyError(
             f"Both sources lie in one database ({source.place}). Without a namespace, each set "

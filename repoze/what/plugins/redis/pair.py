@@ -1,9 +1,9 @@
 """Settings of an application, as configuration files have them: from text to both adapters."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from .adapters import RedisAdapter, RedisGroupAdapter, RedisPermissionAdapter
+from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
 
@@ -48,17 +48,17 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
     groups_db, permissions_db = (
         of_both if of_one is None else read_option("db", of_one) for of_one in databases.values()
     )
-    shared = _number(groups_db, RedisGroupAdapter)
-    if shared == _number(permissions_db, RedisPermissionAdapter) and "namespace" not in arguments:
-        raise ValueError(
-            f"Groups and permissions would both be in database {shared}, where nothing tells them "
-            f"apart. Leave the database out, and they are in 1 and 2; or set {prefix}{_GROUPS_DB} "
-            f"and {prefix}{_PERMISSIONS_DB}, or {prefix}namespace."
-        )
-    return Adapters(
+    adapters = Adapters(
         RedisGroupAdapter(client, groups_db, **arguments),
         RedisPermissionAdapter(client, permissions_db, **arguments),
     )
+    if adapters.groups.mixes_with(adapters.permissions):
+        raise ValueError(
+            f"Groups and permissions would both be in {adapters.groups.place}, where nothing tells "
+            "them apart. Leave the database out, and they are in 1 and 2; or set "
+            f"{prefix}{_GROUPS_DB} and {prefix}{_PERMISSIONS_DB}, or {prefix}namespace."
+        )
+    return adapters
 
 
 def _refuse_unknown(options: Iterable[str], known: Iterable[str], prefix: str) -> None:
@@ -67,7 +67,3 @@ def _refuse_unknown(options: Iterable[str], known: Iterable[str], prefix: str) -
         [prefix + name for name in ("url", *_DATABASES, *known)],
         "There is no setting",
     )
-
-
-def _number(db: int | Literal["default"], adapter: type[RedisAdapter]) -> int:
-    return adapter.DB_NAME if db == "default" else db

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from repoze.what.adapters import check_adapter
+from repoze.what.adapters import check_adapter, check_apart
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 
@@ -21,6 +21,7 @@ class RedisAuthMetadata(ABC):
     :param permissions: that of the source of permissions.
     :raises TypeError: if a subclass lacks `authenticate` or `get_user`, or one of the adapters is
         none, or in the place of the other.
+    :raises ValueError: if nothing tells the sections of one from those of the other.
 
     Where passwords and users are, a subclass says. For each request of a user who is logged in,
     TurboGears asks `get_user`, then `get_groups`, then `get_permissions`, each once; each of the
@@ -30,6 +31,7 @@ class RedisAuthMetadata(ABC):
     def __init__(self, groups: RedisGroupAdapter, permissions: RedisPermissionAdapter) -> None:
         check_adapter(groups, "groups", "groups")
         check_adapter(permissions, "permissions", "permissions")
+        check_apart(groups, permissions, "groups and permissions")
         self.groups = groups
         self.permissions = permissions
 

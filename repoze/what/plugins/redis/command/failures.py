@@ -10,9 +10,9 @@ import redis
 from click.exceptions import Exit, NoArgsIsHelpError
 
 from repoze.what.adapters import AdapterError
+from repoze.what.printable import printable
 
 from . import NOT_POSSIBLE
-from .output import printable
 
 _NOT_THERE = 3
 _INTERRUPTED = 130

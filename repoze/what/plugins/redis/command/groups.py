@@ -7,6 +7,7 @@ import click
 
 from repoze.what.adapters import AdapterError, ItemNotPresentError, SourceUnavailable
 from repoze.what.plugins.redis.names import described
+from repoze.what.printable import printable
 
 from .asking import ask, yes_option
 from .completion import Completion, complete_groups, complete_members, complete_users
@@ -18,7 +19,7 @@ from .leftovers import (
     refuse_leftovers,
     refuse_new_leftovers,
 )
-from .output import count, echo_json, echo_lines, echo_section, json_option, printable, some
+from .output import count, echo_json, echo_lines, echo_section, json_option, some
 from .sources import Command, Sources, exists, pass_sources
 
 _group = click.argument("group", shell_complete=complete_groups)

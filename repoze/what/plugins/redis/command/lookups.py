@@ -3,10 +3,11 @@
 import click
 
 from repoze.what.plugins.redis.names import described
+from repoze.what.printable import printable
 
 from .completion import complete_permissions, complete_users
 from .failures import NotThere
-from .output import echo_json, echo_section, json_option, printable
+from .output import echo_json, echo_section, json_option
 from .sources import Sources, exists, pass_sources
 
 _NO = 1

@@ -9,15 +9,11 @@ from typing import Protocol
 import click
 
 from repoze.what.plugins.redis.names import described
+from repoze.what.printable import printable
 
 _SHOWN = 5
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def printable(text: str) -> str:
-    r"""Return *text* with escapes, such as ``\x1b``, for what a terminal does not just show."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def echo_lines(names: Iterable[str], indent: str = "") -> None:

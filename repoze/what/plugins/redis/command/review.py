@@ -7,10 +7,11 @@ import click
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
+from repoze.what.printable import printable
 
 from .asking import ask, yes_option
 from .leftovers import KeptWhileRenamed, find_kept, is_of_wrong_type
-from .output import echo_json, json_option, printable
+from .output import echo_json, json_option
 from .sources import Sources, pass_sources
 
 _FOUND = 1

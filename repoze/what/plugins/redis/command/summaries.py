@@ -7,9 +7,10 @@ from itertools import islice
 import click
 
 from repoze.what.plugins.redis.names import described
+from repoze.what.printable import printable
 
 from .failures import Failure
-from .output import count, echo_json, printable
+from .output import count, echo_json
 
 _ITEM_OF = {"groups": "member", "permissions": "grant"}
 _SHOWN = 20

@@ -26,7 +26,7 @@ from repoze.what.plugins.redis.connection.replies import array, flag, pages, tex
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
 
-from .replication import TooFewReplicas, confirm_replication
+from .replication import TooFewReplicas, confirm_replication, unasked
 from .saving import Saving
 
 Answer = TypeVar("Answer")
@@ -213,6 +213,8 @@ class Layout(ABC):
         steps = (b"take away", b"add") if repair else (b"check",)
 
         def review(exchange: Exchange) -> tuple[list[tuple[Problem, bytes, bytes]], bool]:
+            # On another connection, which is gone.
+            has_begun = bool(found)
             if not repair:
                 # What was found before the connection was lost may have changed; what was
                 # repaired stays so.
@@ -224,6 +226,13 @@ class Layout(ABC):
                     for kind, name, item in zip(words[::3], words[1::3], words[2::3], strict=True):
                         found[Problem(decode(kind)), name, item] = None
             has_written = repair and bool(found)
+            if has_written and has_begun and self._wait_replicas:
+                raise unasked(
+                    self._wait_replicas,
+                    operation,
+                    self._database,
+                    "the connection that was written on was lost",
+                )
             if has_written:
                 self._confirm(exchange, operation)
             return list(found), has_written

@@ -43,11 +43,7 @@ def confirm_replication(
         if not is_of_talking(error):
             raise
         # Whatever it is, what was written stays so.
-        raise TooFewReplicas(
-            f"{operation}: it took effect ({server}), but whether {wanted} of its replicas have it "
-            f"could not be asked: {text_of(error)}",
-            written=True,
-        ) from without_secrets(error)
+        raise unasked(wanted, operation, server, text_of(error)) from without_secrets(error)
     if confirmed < wanted:
         # Connecting anew finds the primary, where Sentinel has made a replica of this one's.
         exchange.disconnect()
@@ -57,3 +53,15 @@ def confirm_replication(
             "write it again.",
             written=True,
         )
+
+
+def unasked(wanted: int, operation: Operation, server: object, reason: str) -> TooFewReplicas:
+    """Return the error that says that *reason* kept it from asking *wanted* replicas.
+
+    WAIT is for what was written on the connection that it is sent by, and for no other's writes.
+    """
+    return TooFewReplicas(
+        f"{operation}: it took effect ({server}), but whether {wanted} of its replicas have it "
+        f"could not be asked: {reason}",
+        written=True,
+    )
