@@ -86,7 +86,7 @@ def test_namespace_with_a_space(refused):
 
 def test_one_database_for_both(refused):
     line = refused("--url", "redis://localhost", "--db", "3", *LIST)
-    assert "both be in database 3" in line
+    assert "both be in Redis at localhost:6379, database 3" in line
     assert "set --groups-db and --permissions-db, or --namespace" in line
 
 
@@ -191,12 +191,17 @@ def test_output_that_the_terminal_cannot_encode(server):
     ("arguments", "status", "error"),
     [
         ("groups create interns >&- 2>&-", 0, ""),
-        ("groups list >&-", 2, "Error: standard output: Bad file descriptor\n"),
+        ("groups list >&-", 2, "Error: standard output: it is closed\n"),
         ("groups list >&- 2>&-", 2, ""),
         ("export json ''", 2, "Error: '': Is a directory\n"),
         ("import json ''", 2, "Error: '': No such file or directory\n"),
         ("import json /proc/self/mem", 2, "Error: /proc/self/mem: Invalid argument\n"),
-        ("export json >&-", 2, "Error: standard output: Bad file descriptor\n"),
+        ("export json >&-", 2, "Error: standard output: it is closed\n"),
+        ("export json /dev/stdout >&-", 2, "Error: /dev/stdout: No such device or address\n"),
+        ("export xml --groups /dev/fd/1 >&-", 2, "Error: /dev/fd/1: No such device or address\n"),
+        ("export json /dev/stderr 2>&-", 2, ""),
+        ("import json /dev/stdin <&-", 2, "Error: /dev/stdin: No such device or address\n"),
+        ("import ini --groups /dev/fd/0 <&-", 2, "Error: /dev/fd/0: No such device or address\n"),
         ("groups list >/dev/full", 2, "Error: standard output: No space left on device\n"),
         ("can rosa write >/dev/full", 2, "Error: standard output: No space left on device\n"),
         ("export json >/dev/full", 2, "Error: standard output: No space left on device\n"),
@@ -205,7 +210,7 @@ def test_output_that_the_terminal_cannot_encode(server):
         (
             "import json - <&-",
             2,
-            "Error: standard input: Bad file descriptor\n",
+            "Error: standard input: it is closed\n",
         ),
         (
             "groups delete editors <&-",

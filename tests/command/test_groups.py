@@ -239,6 +239,48 @@ def test_revoked_while_a_rename_is_completed(
     assert permissions.find_sections("redaction") == {"write", *granted}
 
 
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["exclude_item", "include_item"])
+@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
+def test_what_was_granted_since_is_revoked_while_it_goes_along(
+    run, *, staff, groups, permissions, monkeypatch, step, is_done, error
+):
+    """It does not come back, whatever is interrupted; at worst, a right is missing, and told of."""
+    permissions.rename_item("editors", WAITING)
+    permissions.include_item("sell", "editors")
+    exclude_item = RedisPermissionAdapter.exclude_item
+    find_sections = RedisPermissionAdapter.find_sections
+    asked = []
+
+    def find_and_revoke(adapter, group):
+        found = find_sections(adapter, group)
+        asked.append(group)
+        if asked[-2:] == [WAITING, "editors"]:
+            # Just now, and a moment too late to be seen.
+            exclude_item(permissions, "sell", "editors")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisPermissionAdapter, "find_sections", find_and_revoke)
+        interrupt(patch, (RedisPermissionAdapter, step, 1), error(GONE), is_done=is_done)
+        run("groups", "rename", "editors", "redaction")
+    run("groups", "rename", "editors", "redaction")
+    assert permissions.get_section_items("sell") == set()
+    assert permissions.find_sections("redaction") == {"publish", "write"}
+
+
+@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
+def test_right_that_may_be_missing_is_told_of(
+    run, *, staff, groups, permissions, monkeypatch, error
+):
+    permissions.rename_item("editors", WAITING)
+    permissions.include_item("sell", "editors")
+    with monkeypatch.context() as patch:
+        interrupt(patch, (RedisPermissionAdapter, "include_item", 1), error(GONE), is_done=False)
+        result = run("groups", "rename", "editors", "redaction")
+    assert f"Look whether \"{WAITING}\" has 'sell', which may have been taken" in result.stderr
+
+
 def test_rename_to_a_group_that_somebody_makes_meanwhile(
     run, *, staff, groups, permissions, monkeypatch
 ):

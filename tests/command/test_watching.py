@@ -197,7 +197,7 @@ def test_server_that_falls_silent(executable, query, watch, monkeypatch):
     server.thaw()
     server.stop()
     assert status == 2
-    assert said.startswith("Error: watch(): Redis at ")
+    assert "\nError: watch(): Redis at " in said
     assert "did not answer in time" in said
 
 
@@ -207,7 +207,16 @@ def test_server_that_goes(executable, query, watch, monkeypatch):
     status, _, said = watch(server.kill, 0)
     server.stop()
     assert status == 2
-    assert said.startswith("Error: watch(): Redis at ")
+    nothing, told = said.splitlines()
+    assert nothing.startswith("There are neither groups nor permissions in Redis at ")
+    assert told.startswith("Error: watch(): Redis at ")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
+def test_time_that_nobody_can_wait(run, url, seconds):
+    result = run("watch", "--every", seconds)
+    assert result.exit_code == 2
+    assert "Error: Invalid value for '--every': " in result.stderr
 
 
 def test_server_that_announces_nothing(refused, server, url):
@@ -282,6 +291,7 @@ class TestProcess:
             text=True,
         )
         assert process.stderr.readline() == "Watching. Ctrl-C ends it.\n"
+        assert process.stderr.readline().startswith("There are neither groups nor permissions in ")
         too_late = threading.Timer(60, process.kill)
         too_late.start()
         yield process

@@ -1,12 +1,15 @@
 import http.client
 import socket
 import threading
-from contextlib import ExitStack, closing
+import time
+from contextlib import ExitStack, closing, suppress
+from types import SimpleNamespace
 
 import pytest
+import waitress.server
 from harness import servers
 
-from repoze.what.plugins.redis.demo import DemoError
+from repoze.what.plugins.redis.demo import DemoError, web_server
 from repoze.what.plugins.redis.demo.web_server import LOOPBACK, serving
 
 
@@ -65,6 +68,43 @@ def test_requests_that_are_never_sent_to_their_end_do_not_hold_the_site(half):
                 connections.enter_context(connection)
                 connection.sendall(half)
             assert ask(port) == b"hello"
+
+
+def test_clients_that_never_read_do_not_hold_the_site(monkeypatch):
+    """Also after waitress' own time-out, which marks them as closed."""
+    calls = []
+
+    def much(environ, start_response):
+        calls.append(environ["PATH_INFO"])
+        body = b"x" * (5 if environ["PATH_INFO"] == "/few" else 4_000_000)
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    passed = 0
+    monkeypatch.setattr(web_server, "_MOST_IDLE", 10)
+    monkeypatch.setattr(web_server, "_MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(waitress.server, "time", SimpleNamespace(time=lambda: time.time() + passed))
+    with serving(much, 0) as port, ExitStack() as connections:
+
+        def ask_and_never_read():
+            connection = connections.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect((LOOPBACK, port))
+            connection.sendall(b"GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        def is_answered():
+            with suppress(TimeoutError), socket.create_connection((LOOPBACK, port), 2) as browser:
+                browser.sendall(b"GET /few HTTP/1.0\r\n\r\n")
+                return browser.recv(100).startswith(b"HTTP/1.0 200 OK")
+            return False
+
+        for number in (8, 12, 12):
+            asked = len(calls)
+            for _ in range(number):
+                ask_and_never_read()
+            servers.wait_until(lambda asked=asked: len(calls) > asked)
+            servers.wait_until(is_answered)
+            passed += 1000
 
 
 def test_a_request_that_is_sent_slowly_is_answered():

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -35,10 +36,21 @@ _shared: dict[str, "SharedServer"] = {}
 _lent: set[str] = set()
 
 
+# To whoever may connect, Redis 6.2 writes files wherever the tests may. So it takes its settings
+# from them alone; newer ones take none of that kind from anybody.
+_LOGIN = {"username": "tests", "password": secrets.token_hex(16)}
+_RULES = (
+    *("--user", _LOGIN["username"], "on", f">{_LOGIN['password']}", "~*", "&*", "+@all"),
+    *("--user", "default", "on", "nopass", "~*", "&*", "+@all", "-module", "-acl"),
+    *("-config", "+config|get", "+config|resetstat", "+config|rewrite"),
+)
+
+
 class RedisServer:
     """A redis-server of the test's own, on a free port and a unix socket of the loopback."""
 
     def __init__(self, executable: str, *options: str, port: int | None = None) -> None:
+        self._is_guarded = version(executable).startswith("redis-6") and "--sentinel" not in options
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.unix_socket = str(Path(self.folder) / "redis.sock")
         _started.append(self)
@@ -50,6 +62,7 @@ class RedisServer:
                 *("--bind", HOST, "--port", str(self.port)),
                 *("--unixsocket", self.unix_socket),
                 *("--dir", self.folder, "--save", "", "--databases", "16"),
+                *(_RULES if self._is_guarded else ()),
             )
             self._executor = self._make_executor()
             try:
@@ -120,7 +133,10 @@ class RedisServer:
         )
 
     def client(self, **settings) -> redis.Redis:
-        return redis.Redis(**{"host": HOST, "port": self.port, "socket_timeout": 60, **settings})
+        login = _LOGIN if self._is_guarded else {}
+        return redis.Redis(
+            **{"host": HOST, "port": self.port, "socket_timeout": 60, **login, **settings}
+        )
 
     def stop(self) -> None:
         if self in _started:

@@ -31,19 +31,19 @@ def groups(proxy, options):
     groups = RedisGroupAdapter(redis.Redis(host="127.0.0.1", port=proxy.port), **options)
     groups.create_section("editors")
     groups.include_item("editors", "rosa")
-    # So that no later lookup has to send the script along.
-    groups.find_sections({"repoze.what.userid": "rosa"})
     return groups
 
 
 @pytest.fixture
-def permissions(proxy, options):
+def permissions(proxy, options, groups):
     """What editors are permitted."""
     client = redis.Redis(host="127.0.0.1", port=proxy.port)
     permissions = RedisPermissionAdapter(client, **options)
     for permission in ("publish", "newspaper.print"):
         permissions.create_section(permission)
         permissions.include_item(permission, "editors")
+    # So that no later lookup has to send the script along.
+    groups.find_with_permissions({"repoze.what.userid": "rosa"}, permissions)
     return permissions
 
 
@@ -60,6 +60,7 @@ def django_users():
     """Rosa and Ben in Django's table of users, with passwords that are hashed fast."""
     pytest.importorskip("django")
     settings = import_module("django_site.wsgi").settings
+    settings.DATABASES["default"]["NAME"] = ":memory:"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     import_module("django.core.management").call_command("migrate", verbosity=0)
     users = import_module("django.contrib.auth.models").User.objects

@@ -13,13 +13,18 @@ from asgiref.sync import async_to_sync  # noqa: E402
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
+from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory  # noqa: E402
 from django_site.authorization import AuthorizationMiddleware  # noqa: E402
 
+from repoze.what.adapters import SourceUnavailable  # noqa: E402
 
-def test_user_has_the_permissions_of_the_groups(django_settings, django_users, proxy):
+
+def test_user_has_the_permissions_of_the_groups(
+    django_settings, django_users, proxy, questions_of_a_request
+):
     user = User.objects.get(username="rosa")
-    with proxy.counted(2):
+    with proxy.counted(questions_of_a_request):
         assert user.has_perm("newspaper.print")
         assert not user.has_perm("newspaper.sell")
         assert user.has_perms(["newspaper.print", "publish"])
@@ -38,6 +43,36 @@ def test_users_who_are_not_asked_for(django_settings, django_users, proxy):
         assert User(username="rosa", is_superuser=True).has_perm("newspaper.sell")
 
 
+def render(template, user):
+    request = RequestFactory().get("/")
+    request.user = user
+    return engines["django"].from_string(template).render({}, request)
+
+
+PAGES = {
+    "{{ perms.newspaper.print }} {{ perms.newspaper.sell }}": "True False",
+    "{% if perms.newspaper.print and user.is_active %}yes{% else %}no{% endif %}": "yes",
+    '{% if "newspaper.sell" in perms %}yes{% else %}no{% endif %}': "no",
+    '{% if not "newspaper.print" in perms %}yes{% else %}no{% endif %}': "no",
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_templates(django_settings, django_users, proxy, page):
+    def view(request):
+        return HttpResponse(render(page, User.objects.get(username="rosa")))
+
+    middleware = AuthorizationMiddleware(view)
+    assert middleware(RequestFactory().get("/")).content.decode() == PAGES[page]
+    proxy.lose_server()
+    try:
+        response = middleware(RequestFactory().get("/"))
+    except SourceUnavailable as error:
+        # As Django does with what comes out of a view.
+        response = middleware.process_exception(RequestFactory().get("/"), error)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+
+
 def test_error_of_another_kind_passes():
     middleware = AuthorizationMiddleware(lambda request: HttpResponse("Welcome"))
     request = RequestFactory().get("/")
@@ -45,7 +80,9 @@ def test_error_of_another_kind_passes():
     assert middleware(request).content == b"Welcome"
 
 
-def test_asynchronous_questions_have_the_same_answers(django_settings, django_users, proxy):
+def test_asynchronous_questions_have_the_same_answers(
+    django_settings, django_users, proxy, questions_of_a_request
+):
     async def answers(user):
         return [
             await user.ahas_perm("newspaper.print"),
@@ -59,7 +96,7 @@ def test_asynchronous_questions_have_the_same_answers(django_settings, django_us
 
     rosa, ben = (User.objects.get(username=name) for name in ("rosa", "ben"))
     permissions = {"newspaper.print", "publish"}
-    with proxy.counted(2):
+    with proxy.counted(questions_of_a_request):
         found = async_to_sync(answers)(rosa)
     assert found == [True, False, True, True, False, permissions, permissions]
     found = async_to_sync(answers)(ben)
@@ -89,12 +126,14 @@ def test_login_and_logout(browser):
     browser.get("/print", status=302)
 
 
-def test_predicates_know_who_has_logged_in_with_django(browser, proxy, groups):
+def test_predicates_know_who_has_logged_in_with_django(
+    browser, proxy, groups, questions_of_a_request
+):
     browser.get("/publish", status=401)
     log_in(browser.get("/login"), "ben", "notebook")
     browser.get("/publish", status=403)
     groups.include_item("editors", "ben")
-    with proxy.counted(2):
+    with proxy.counted(questions_of_a_request):
         browser.get("/publish", status=200)
     browser.get("/print", status=200)
 

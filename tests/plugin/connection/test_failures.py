@@ -109,6 +109,10 @@ def disk_that_cannot_be_written(server):
         yield GUEST
 
 
+# Who connects without a login, also where the tests have one.
+NOBODY = {"username": None, "password": None}
+
+
 @contextmanager
 def script_that_does_not_end(server):
     client = server.client()
@@ -157,9 +161,11 @@ def loading(server):
 
 @contextmanager
 def no_password(server):
-    server.client().config_set("requirepass", "pa55")
+    # Its connection stays logged in.
+    client = server.client()
+    client.config_set("requirepass", "pa55")
     yield {}
-    server.client(password="pa55").config_set("requirepass", "")
+    client.config_set("requirepass", "")
 
 
 @contextmanager
@@ -218,7 +224,8 @@ def test_refusal(own_server, options, reason):
     refused = refusal.refused
     fill(own_server.client(), **options)
     with refusal.bring_about(own_server) as settings:
-        adapter = RedisPermissionAdapter(own_server.client(**settings), **options)
+        client = own_server.client(**{**NOBODY, **settings})
+        adapter = RedisPermissionAdapter(client, **options)
         for name, operation in OPERATIONS.items():
             if name in refused:
                 error = check_refusal(
@@ -417,7 +424,7 @@ def test_database_without_the_permission(own_server, options):
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_password_that_the_client_lacks(own_server, protocol):
     """AUTH is wanted in other words where the first command is HELLO."""
-    adapter = RedisGroupAdapter(own_server.client(protocol=protocol))
+    adapter = RedisGroupAdapter(own_server.client(protocol=protocol, **NOBODY))
     with no_password(own_server):
         check_refusal(lambda: adapter.find_sections(RMS), "wants a password, and the client has")
 

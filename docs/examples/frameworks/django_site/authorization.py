@@ -1,6 +1,7 @@
 """Authorization for a Django project, behind the middleware and with Django's own login."""
 
 import functools
+from contextvars import ContextVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -18,23 +19,42 @@ class AuthorizationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        return self.get_response(request)
+        failures = []
+        token = _failures.set(failures)
+        try:
+            response = self.get_response(request)
+        finally:
+            _failures.reset(token)
+        return try_again() if failures else response
 
     def process_exception(self, request, exception):
         if isinstance(exception, NotAuthorizedError):
             status = 403 if not_anonymous().is_met(request.META) else 401
             return HttpResponse(str(exception), status=status, content_type="text/plain")
         if isinstance(exception, SourceError):
-            return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
+            return try_again()
         return None
+
+
+# Those of this request. In a template, {% if %} takes any error for False, so nobody would know.
+_failures = ContextVar("failures")
+
+
+def try_again():
+    return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
 
 
 def credentials_of(user):
     """Return what predicates ask for of a user of Django's, who is made anew for each request."""
     if not hasattr(user, "credentials_in_redis"):
         credentials = {"repoze.what.userid": user.get_username()}
-        groups = settings.GROUPS.find_sections(credentials)
-        permissions = settings.PERMISSIONS.find_sections_many(groups)
+        try:
+            groups, permissions = settings.GROUPS.find_with_permissions(
+                credentials, settings.PERMISSIONS
+            )
+        except SourceError as error:
+            _failures.get([]).append(error)
+            raise
         user.credentials_in_redis = {**credentials, "groups": groups, "permissions": permissions}
     return user.credentials_in_redis
 

@@ -4,6 +4,7 @@ Without it this module can be imported all the same, and `main` says what is mis
 """
 
 import os
+import socket
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -36,11 +37,11 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        program = import_module(".program", __package__).program
+        program = import_module(".program", __package__)
     except ModuleNotFoundError as error:
         sys.stderr.write(f"Error: {missing(error)}\n")
         sys.exit(NOT_POSSIBLE)
-    program.main(prog_name="repoze-what-redis")
+    program.run()
 
 
 def missing(error: ModuleNotFoundError) -> str:
@@ -56,15 +57,20 @@ def missing(error: ModuleNotFoundError) -> str:
 def _open_closed_streams() -> None:
     # Python has None for what is closed, as by >&-. And a file or a connection that is opened then
     # would take its number, and get what is written there.
-    sys.stdin = sys.stdin or _open_null("r", os.O_WRONLY)
-    sys.stdout = sys.stdout or _open_null("w", os.O_RDONLY)
-    # Nobody can be told that nobody can be told.
-    sys.stderr = sys.stderr or _open_null("w", os.O_WRONLY)
+    sys.stdin = sys.stdin or _open_closed("r")
+    sys.stdout = sys.stdout or _open_closed("w")
+    if not sys.stderr:
+        _open_closed("w")
+        # Nobody can be told that nobody can be told.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
-def _open_null(mode: str, flags: int) -> TextIO:
-    # Where the flags are not for the mode, it fails as what is closed does, and when it is used.
-    return cast(TextIO, open(os.open(os.devnull, flags), mode, encoding="utf-8"))  # noqa: PTH123
+def _open_closed(mode: str) -> TextIO:
+    # A socket that is not connected fails as what is closed does: when it is used, and also where
+    # it is opened anew by a name such as /dev/stdout. Of each kind, either end says ENOTCONN.
+    family = socket.AF_INET if mode == "r" else socket.AF_UNIX
+    number = socket.socket(family).detach()
+    return cast(TextIO, open(number, mode, encoding="utf-8", closefd=False))
 
 
 def _forget_what_cannot_be_written() -> None:

@@ -1,9 +1,10 @@
 """What goes wrong, told in one line and by the exit status."""
 
+import errno
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 import redis
@@ -15,7 +16,7 @@ from repoze.what.printable import printable
 from . import NOT_POSSIBLE
 
 _NOT_THERE = 3
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 class Failure(click.ClickException):
@@ -50,14 +51,18 @@ def told_in_one_line() -> Iterator[None]:
         where = "standard output"
         if error.filename is not None:
             where = _without_urls(str(error.filename)) or "''"
-        raise Failure(f"{where}: {error.strerror or error}") from error
+        # What is said then of the socket that `main` opens in its place.
+        reason = "it is closed" if error.errno == errno.ENOTCONN else error.strerror or error
+        raise Failure(f"{where}: {reason}") from error
     except (AdapterError, redis.RedisError) as error:
         raise Failure(str(error)) from error
     except sqlite3.Error as error:
         raise Failure(f"The temporary file cannot be used: {error}") from error
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted.", err=True)
-        raise Exit(_INTERRUPTED) from None
+        # Nobody may read it, or wait for it.
+        with suppress(OSError, KeyboardInterrupt):
+            click.echo("Interrupted.", err=True)
+        raise Exit(INTERRUPTED) from None
 
 
 def _without_urls(text: str) -> str:

@@ -1,11 +1,16 @@
 """The commands ``groups ...``."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
-from repoze.what.adapters import AdapterError, ItemNotPresentError, SourceUnavailable
+from repoze.what.adapters import (
+    AdapterError,
+    ItemNotPresentError,
+    ItemPresentError,
+    SourceUnavailable,
+)
 from repoze.what.plugins.redis.names import described
 from repoze.what.printable import printable
 
@@ -211,18 +216,31 @@ def _hand_on(sources: Sources, group: str, new_group: str) -> set[str]:
             return permissions.rename_item(group, new_group)
         return set()
     # An earlier run was interrupted, and somebody has granted more since.
-    moved = permissions.find_sections(group)
-    for permission in sorted(moved):
-        if permission not in there:
-            permissions.include_item(permission, new_group)
-        try:
+    moved = set()
+    for permission in sorted(permissions.find_sections(group)):
+        with suppress(ItemNotPresentError), _told_if_withheld(permission, new_group):
+            # Taken first: what somebody else revokes, just now, must not be given again.
             permissions.exclude_item(permission, group)
-        except ItemNotPresentError:
-            # Somebody else revokes it, just now.
-            moved.remove(permission)
-            if permission not in there:
-                permissions.exclude_item(permission, new_group)
+            with suppress(ItemPresentError):
+                permissions.include_item(permission, new_group)
+            moved.add(permission)
     return moved
+
+
+@contextmanager
+def _told_if_withheld(permission: str, group: str) -> Iterator[None]:
+    try:
+        yield
+    except ItemNotPresentError:
+        # Somebody else has revoked it.
+        raise
+    except (AdapterError, KeyboardInterrupt):
+        click.echo(
+            f"Look whether {described(group)} has {described(permission)}, which may have been "
+            "taken from it: then grant it again.",
+            err=True,
+        )
+        raise
 
 
 def _echo_left(group: str, permissions: set[str], *, err: bool = False) -> None:

@@ -1,13 +1,14 @@
 """The command ``repoze-what-redis``: its options, and the commands that it has."""
 
+import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import add_completion_class
 
 from .completion import Bash
-from .failures import told_in_one_line
+from .failures import INTERRUPTED, told_in_one_line
 from .sources import accept_source_options, source_options, url_option
 
 # Each is imported when it is asked for: all together, they take as long as what one of them does.
@@ -67,3 +68,15 @@ def program(**_: Any) -> None:
     was not possible, and 3 where what it was asked about is not there. These options may stand
     after the command, too.
     """
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with its status, which after Ctrl-C is not click's 1."""
+    try:
+        status = program.main(prog_name="repoze-what-redis", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = INTERRUPTED
+    sys.exit(status)

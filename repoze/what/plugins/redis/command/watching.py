@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from math import isfinite
 from typing import NamedTuple
 
 import click
@@ -13,7 +14,7 @@ from repoze.what.plugins.redis.names import described
 
 from .notifications import Notifications
 from .output import echo_json, json_option
-from .sources import Sources, pass_sources
+from .sources import IS_IT_THERE, Sources, nothing_in, pass_sources
 
 _SECTION_OF = {"groups": "group", "permissions": "permission"}
 
@@ -35,6 +36,11 @@ class Snapshot:
         self._kind = kind
         self._adapter = adapter
         self._sections = adapter.get_all_sections()
+
+    @property
+    def has_sections(self) -> bool:
+        """Whether there was anything."""
+        return bool(self._sections)
 
     def look_at_all(self) -> Iterator[Change]:
         """Look at the source again, and return what has changed."""
@@ -67,10 +73,19 @@ class Snapshot:
                 yield Change(self._kind, section, "deleted")
 
 
+def _check_finite(
+    _context: click.Context, _option: click.Parameter, every: float | None
+) -> float | None:
+    if every is not None and not isfinite(every):
+        raise click.BadParameter(f"{every} is no time to wait.")
+    return every
+
+
 @click.command()
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1),
+    callback=_check_finite,
     metavar="SECONDS",
     help="Compare all of it every so many seconds, and need no notifications.",
 )
@@ -109,6 +124,8 @@ def _compared(adapters: Mapping[str, RedisAdapter], seconds: float) -> Iterator[
 def _snapshots(adapters: Mapping[str, RedisAdapter]) -> dict[str, Snapshot]:
     snapshots = {kind: Snapshot(kind, adapter) for kind, adapter in adapters.items()}
     click.echo("Watching. Ctrl-C ends it.", err=True)
+    if not any(snapshot.has_sections for snapshot in snapshots.values()):
+        click.echo(f"{nothing_in(adapters)} {IS_IT_THERE}", err=True)
     return snapshots
 
 

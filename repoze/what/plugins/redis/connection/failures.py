@@ -1,5 +1,6 @@
 """What went wrong at the server, told as an error of the source."""
 
+import errno
 import re
 import ssl
 from collections.abc import Iterator
@@ -85,6 +86,7 @@ _NONSENSE = frozenset(
         *(TypeError, UnicodeDecodeError, UnicodeEncodeError, UnicodeError, ValueError),
     )
 )
+_TOO_MANY_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 _UNKNOWN_TO_SENTINEL = (MasterNotFoundError, SlaveNotFoundError)
 # Redis tells at length what HELLO can do, rather than that a password is missing.
 _WITHOUT_PASSWORD = ("Authentication required", "HELLO must be called")
@@ -256,6 +258,9 @@ def source_error(
     elif isinstance(error, redis.ConnectionError | redis.exceptions.RedisClusterException):
         problem = f"{server} cannot be reached: {told}"
         advice = _advice_on_connecting(error)
+    elif isinstance(error, OSError):
+        problem = f"{server} could not be asked: {told}."
+        advice = "Raise the limit (ulimit -n)." if error.errno in _TOO_MANY_FILES else ""
     else:
         unavailable = False
         # From redis-py 8 on, the `repr` of its errors has no text.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
+from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.wasyncore import close_all
 
@@ -40,11 +41,22 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         if len(idle) > _MOST_IDLE:
             oldest = min(idle, key=lambda channel: channel.last_activity)
             oldest.will_close = True
-            # Waitress closes it when it could be written to, which is never where nobody reads.
-            with suppress(OSError):
-                oldest.socket.shutdown(socket.SHUT_RDWR)
+            _hang_up(oldest)
         is_readable: bool = super().readable()
         return is_readable
+
+    def maintenance(self, now: float) -> None:
+        """Have closed what has been quiet for long, also where nobody reads what is sent there."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.will_close and channel.last_activity < now - self.adj.channel_timeout:
+                _hang_up(channel)
+
+
+def _hang_up(channel: HTTPChannel) -> None:
+    # Waitress closes it when it could be written to, which is never where nobody reads.
+    with suppress(OSError):
+        channel.socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
