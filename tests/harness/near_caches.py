@@ -11,6 +11,7 @@ from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import primary
 from repoze.what.plugins.redis.near_cache import cache, tracking
 from repoze.what.plugins.redis.near_cache.cache import NearCacheInfo
+from repoze.what.plugins.redis.near_cache.memory import Answer
 
 NAMESPACE = "tests"
 KEYS = b"{tests}:permissions:"
@@ -81,6 +82,12 @@ def wait_until_told(adapter: RedisPermissionAdapter, number: int) -> None:
         return info(adapter).invalidations >= number
 
     servers.wait_until(is_told)
+
+
+def number_of_answers() -> int:
+    """Return how many answers there are in this process, kept or forgotten."""
+    gc.collect()
+    return sum(isinstance(each, Answer) for each in gc.get_objects())
 
 
 def number_of_tracking_connections(server: servers.RedisServer) -> int:

@@ -3,6 +3,7 @@
 import traceback
 
 import pytest
+import redis
 from harness import cluster, servers
 
 from repoze.what.adapters import SourceUnavailable
@@ -66,10 +67,13 @@ def test_databases(server, settings):
         assert adapter.namespace == settings.get("redis.namespace")
 
 
-def test_one_client():
+def test_one_client(monkeypatch):
     """Each adapter has a pool of its own, but of one client's settings."""
-    groups, permissions = adapters_from_settings({"redis.url": "redis://h"})
-    assert groups._client is permissions._client
+    clients = [redis.Redis(host="h")]
+    monkeypatch.setattr(redis.Redis, "from_url", lambda *_, **__: clients.pop())
+    groups, permissions = adapters_from_settings({"redis.url": "redis://elsewhere"})
+    assert groups.place == "Redis at h:6379, database 1"
+    assert permissions.place == "Redis at h:6379, database 2"
 
 
 def test_one_client_of_a_cluster(executable):

@@ -16,6 +16,7 @@ from itertools import pairwise
 import pytest
 import redis
 from harness import cluster, servers
+from harness.connections import pool_asked
 from harness.forks import forked
 from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
 from harness.proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
@@ -143,16 +144,17 @@ class TestOperations:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     def test_child_has_connections_of_its_own(self, permissions, monkeypatch):
-        assert permissions.get_all_sections() == BEFORE
-        pool = permissions._database._client.pool
+        def check():
+            assert permissions.get_all_sections() == BEFORE
+
+        pool = pool_asked(check)
 
         def in_child():
-            assert permissions.get_all_sections() == BEFORE
-            assert permissions._database._client.pool is not pool
+            assert pool_asked(check) is not pool
 
         with forked(in_child):
-            assert permissions.get_all_sections() == BEFORE
-        assert permissions._database._client.pool is pool
+            check()
+        assert pool_asked(check) is pool
         # Here, what is covered is counted.
         monkeypatch.setattr(os, "getpid", lambda: 0)
         in_child()
@@ -320,7 +322,7 @@ class TestLostReplies:
             load_scripts(adapter)
             restore(adapter)
             yield proxy, adapter
-            adapter._database._client.pool.disconnect()
+            adapter.close()
             proxied_client.close()
 
     def test_operation_is_one_round_trip(self, proxied):
@@ -363,7 +365,7 @@ class TestLostReplies:
     def test_time_out_is_not_tried_again(self, whole, proxied, name):
         proxy, adapter = proxied
         passed = VirtualTime(proxy.holds)
-        pool = adapter._database._client.pool
+        pool = pool_asked(adapter.get_section_names)
         pool.disconnect()
         pool.connection_class = VirtualTimeConnection
         pool.connection_kwargs["virtual_time"] = passed

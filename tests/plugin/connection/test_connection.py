@@ -436,8 +436,14 @@ def test_interrupted_question_is_nobody_elses(server):
 
 
 def test_interrupted_handshake_is_nobody_elses(server):
+    made = []
+
     class InterruptedConnection(redis.sentinel.SentinelManagedConnection):
         interrupted = True
+
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            made.append(self)
 
         def read_response(self, *arguments, **settings):
             if self.interrupted:
@@ -450,9 +456,7 @@ def test_interrupted_handshake_is_nobody_elses(server):
     server.client(db=1).sadd("admins", "rms")
     with pytest.raises(KeyboardInterrupt):
         adapter.find_sections(RMS)
-    assert not any(
-        connection._sock for connection in adapter._database._client.pool._available_connections
-    )
+    assert [connection._sock for connection in made] == [None]
     assert adapter.find_sections(RMS) == {"admins"}
 
 

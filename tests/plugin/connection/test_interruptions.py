@@ -187,25 +187,29 @@ def alarm_when_asked(server, connections):
     os.kill(os.getpid(), signal.SIGALRM)
 
 
+def pool_of(database):
+    return database.run(Operation("ping"), lambda exchange: exchange.pool)
+
+
 def test_pool_that_was_left_already(server, monkeypatch):
     """By whoever closed the database meanwhile: the new one stays."""
     database = ServerDatabase(server.client(), 1)
     opened = []
 
     def release(pool, _):
+        monkeypatch.undo()
         database.close()
-        opened.append(database._client)
+        opened.append(pool_of(database))
         raise TimeLimit
 
     monkeypatch.setattr(redis.ConnectionPool, "release", release)
     with pytest.raises(TimeLimit):
         database.run(Operation("ping"), lambda exchange: exchange.send("PING"))
-    monkeypatch.undo()
-    assert [database._client] == opened
+    assert [pool_of(database)] == opened
     assert database.run(Operation("ping"), lambda exchange: exchange.send("PING")) == b"PONG"
 
 
-def test_handshake_that_another_thread_might_go_on_with(server):
+def test_handshake_that_another_thread_might_go_on_with(server, monkeypatch):
     """What was not wholly made is closed before anybody else can have it."""
     begun, interrupted = threading.Event(), threading.Event()
 
@@ -220,11 +224,10 @@ def test_handshake_that_another_thread_might_go_on_with(server):
 
     pool = redis.ConnectionPool(connection_class=Connection, host=HOST, port=server.port)
     database = ServerDatabase(redis.Redis(connection_pool=pool), 1)
-    held = database._client.pool
-    release = held.release
+    release = redis.ConnectionPool.release
 
-    def release_and_let_another_ask(connection):
-        release(connection)
+    def release_and_let_another_ask(pool, connection):
+        release(pool, connection)
         if not interrupted.is_set():
             interrupted.set()
             with ThreadPoolExecutor() as threads:
@@ -233,7 +236,7 @@ def test_handshake_that_another_thread_might_go_on_with(server):
                 )
                 assert asked.result(30) == b"PONG"
 
-    held.release = release_and_let_another_ask
+    monkeypatch.setattr(redis.ConnectionPool, "release", release_and_let_another_ask)
     with pytest.raises(TimeLimit):
         database.run(Operation("ping"), lambda exchange: exchange.send("PING"))
     assert interrupted.is_set()

@@ -133,9 +133,12 @@ class Source:
     def raw(self):
         return self.adapter.db_connection
 
-    def adapter_of_guest(self, rules, **settings):
+    def client_of_guest(self, rules, **settings):
         set_user(self.client, rules)
-        return self.kind(self.server.client(**LOGIN, **settings), **self.options)
+        return self.server.client(**LOGIN, **settings)
+
+    def adapter_of_guest(self, rules, **settings):
+        return self.kind(self.client_of_guest(rules, **settings), **self.options)
 
     def fill(self, name=None):
         """Make it `BEFORE`, with something for the operation *name* to find."""
@@ -144,7 +147,7 @@ class Source:
         if name not in REVIEW:
             return
         if "namespace" in self.options:
-            prefix = self.adapter._layout._keys.item_prefix
+            prefix = f"{{{NAMESPACE}}}:{self.kind.source_kind}:item:".encode()
             self.raw.srem(prefix + b"staff", "edit")
             self.raw.sadd(prefix + b"mallory", "edit")
         else:
@@ -328,10 +331,8 @@ class TestNearCache:
         return documented("indexed", "cached-site")
 
     def guest(self, source, rules, **options):
-        guest = source.adapter_of_guest(rules)
-        return source.kind(
-            guest._client, **source.options, near_cache=True, max_staleness=60, **options
-        )
+        client = source.client_of_guest(rules)
+        return source.kind(client, **source.options, near_cache=True, max_staleness=60, **options)
 
     def is_told(self, source, guest):
         """Whether memory answers it, and is told what changes. Its lookups are right anyway."""
@@ -611,8 +612,8 @@ class TestSavingAndWaiting:
         for rules, saves in ((needed, True), ([], False)):
             servers.wait_until(lambda: not source.client.info()["rdb_bgsave_in_progress"])
             source.client.config_resetstat()
-            guest = source.adapter_of_guest([*documented(layout, "admin"), *rules])
-            guest = source.kind(guest._client, **source.options, save=save)
+            client = source.client_of_guest([*documented(layout, "admin"), *rules])
+            guest = source.kind(client, **source.options, save=save)
             with caplog.at_level(logging.WARNING, "repoze.what"):
                 guest.include_item("edit", "a" if saves else "b")
             statistics = source.client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
@@ -625,8 +626,8 @@ class TestSavingAndWaiting:
         source.fill()
         needed = documented_for("``wait_replicas``")
         for rules, reason in ((needed, "0 of its replicas"), ([], "server's ACL|no permissions")):
-            guest = source.adapter_of_guest([*documented(layout, "admin"), *rules])
-            guest = source.kind(guest._client, **source.options, wait_replicas=1)
+            client = source.client_of_guest([*documented(layout, "admin"), *rules])
+            guest = source.kind(client, **source.options, wait_replicas=1)
             with pytest.raises(SourceError, match=reason):
                 guest.include_item("edit", "a" if rules else "b")
         assert source.adapter.get_section_items("edit") == {"staff", "admins", "a", "b"}

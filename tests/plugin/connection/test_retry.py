@@ -200,7 +200,7 @@ def test_write_that_comes_late_is_not_done_again(server, source, meanwhile):
         late = next(command for command in commands if command[0] == "EVALSHA")
     meanwhile(source)
     restore(source)
-    server.client(db=source._database.number).execute_command(*late)
+    server.client(db=source.DB_NAME).execute_command(*late)
     assert source.get_all_sections() == BEFORE
 
 
@@ -241,9 +241,10 @@ def test_first_write_asks_first_for_one_that_is_known(server, source):
 @pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
 def test_first_write_takes_effect_once(proxied, source, fault):
     """It is lost before it has been told of another, and after."""
-    proxy, adapter = proxied
+    proxy, _ = proxied
     for before in ([], [Fault(Action.DELAY, Point.BEFORE_REQUEST)]):
-        first = RedisPermissionAdapter(adapter._client, namespace="tests")
+        client = redis.Redis(host="127.0.0.1", port=proxy.port, socket_timeout=30)
+        first = RedisPermissionAdapter(client, namespace="tests")
         first.find_sections("staff")
         proxy.arm(*before, fault)
         first.include_item("edit", "a")

@@ -309,13 +309,13 @@ def test_failure(executable, tmp_path, options, fail, reason):
                 ask()
             assert raised.value.__cause__ is not None
             check(everything_said(raised.value))
-        check_description(adapter)
+        check_description(adapter, client)
 
 
-def check_description(adapter):
+def check_description(adapter, client):
     check([repr(adapter), str(adapter), adapter.place], [*PASSWORDS, USER])
     # What redis-py tells of its own client is for it to say.
-    shown = [secret for secret in PASSWORDS if secret in repr(adapter._client)]
+    shown = [secret for secret in PASSWORDS if secret in repr(client)]
     check([repr(adapter.db_connection)], set(PASSWORDS) - set(shown))
 
 
@@ -407,7 +407,7 @@ class TestOptions:
             f"redis://{USER}:{WRONG_PASSWORD}@{servers.HOST}:{server.port}"
         )
         adapter = RedisGroupAdapter(client, read_from=replica, **options)
-        check_description(adapter)
+        check_description(adapter, client)
         with pytest.raises(SourceError, match="password of the client") as raised:
             adapter.find_sections({"repoze.what.userid": "rms"})
         check(everything_said(raised.value))
@@ -433,7 +433,7 @@ class TestOptions:
         assert reason in adapter.near_cache_info().distrusted
         assert "near cache" in caplog.text
         check([caplog.text, repr(adapter.near_cache_info())])
-        check_description(adapter)
+        check_description(adapter, client)
 
     def test_waiting(self, client, options):
         with pytest.raises(SourceError, match="took effect") as raised:
@@ -470,8 +470,8 @@ class TestWrongArguments:
 
     def test_whole_database_of_a_client(self):
         """What is warned of is checked in the end, as for every test here."""
-        adapter = RedisGroupAdapter(redis.Redis.from_url(self.URL), db=None)
-        check_description(adapter)
+        client = redis.Redis.from_url(self.URL)
+        check_description(RedisGroupAdapter(client, db=None), client)
 
 
 @pytest.mark.parametrize("on_unavailable", ["raise", "refuse", "anonymous"])

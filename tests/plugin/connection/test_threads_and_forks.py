@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from harness import servers
+from harness.connections import noted_client
 from harness.forks import LONGEST_LIFE, forked
 from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from harness.virtual_time import VirtualTime, VirtualTimeConnection
@@ -37,9 +38,15 @@ def groups_of(user):
 
 
 @pytest.fixture
-def source(server, options):
+def used():
+    """The connections of the source, and of the adapters of a test."""
+    return []
+
+
+@pytest.fixture
+def source(server, used, options):
     """The source, with its users."""
-    source = RedisGroupAdapter(server.client(), **options)
+    source = RedisGroupAdapter(noted_client(server.port, used), **options)
     for group in sorted(set.union(*map(groups_of, USERS))):
         source.create_section(group)
         source.include_items(group, [f"user {user}" for user in USERS if group in groups_of(user)])
@@ -53,10 +60,17 @@ def ask(adapter, times=1):
         assert found == groups_of(user)
 
 
-def ports(adapter):
-    """The local ports of the connections that nobody uses just now."""
-    idle = adapter._database._client.pool._available_connections
-    return {connection._sock.getsockname()[1] for connection in idle}
+def sockets(used):
+    """Those of the connections *used* that are open."""
+    return {connection._sock for connection in list(used)} - {None}
+
+
+def check_sockets(used, before, work):
+    """Check that *work* is done on sockets, and on none of those *before*."""
+    used.clear()
+    work()
+    assert sockets(used)
+    assert not sockets(used) & before
 
 
 def number_of_clients(server):
@@ -68,9 +82,9 @@ def number_of_clients(server):
     [{}, {"namespace": "tests"}, {"namespace": "tests", "near_cache": True}],
     ids=["plain", "indexed", "near cache"],
 )
-def test_threads_and_children(server, options, source, thorough):
+def test_threads_and_children(server, used, options, source, thorough):
     """As where a server of applications loads them first and then forks its workers."""
-    adapter = RedisGroupAdapter(server.client(socket_timeout=60), **options)
+    adapter = RedisGroupAdapter(noted_client(server.port, used, socket_timeout=60), **options)
     is_over = threading.Event()
     asked = [0] * THREADS
 
@@ -81,11 +95,12 @@ def test_threads_and_children(server, options, source, thorough):
             # Memory answers at once, so that these threads would leave no time for the children.
             time.sleep(0.001)
 
-    def in_child(ports_before):
+    def ask_in_threads():
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: ask(adapter, 50), range(4)))
-        assert ports(adapter)
-        assert not ports(adapter) & ports_before
+
+    def in_child(before):
+        check_sockets(used, before, ask_in_threads)
 
     with ThreadPoolExecutor(THREADS) as threads:
         asking = [threads.submit(keep_asking, thread) for thread in range(THREADS)]
@@ -94,7 +109,7 @@ def test_threads_and_children(server, options, source, thorough):
             for _ in range(50 if thorough else 1):
                 with ExitStack() as children:
                     for _ in range(CHILDREN):
-                        before = ports(source) | ports(adapter)
+                        before = sockets(used)
                         children.enter_context(forked(lambda before=before: in_child(before)))
         finally:
             is_over.set()
@@ -104,19 +119,14 @@ def test_threads_and_children(server, options, source, thorough):
     adapter.close()
 
 
-def test_child_of_the_same_number(server, options, source, monkeypatch):
+def test_child_of_the_same_number(server, used, options, source, monkeypatch):
     """As the first process of a container and that of a namespace within are both 1."""
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    adapter = RedisGroupAdapter(server.client(), **options)
+    adapter = RedisGroupAdapter(noted_client(server.port, used), **options)
     ask(adapter, 10)
-    before = ports(adapter)
+    before = sockets(used)
 
-    def in_child():
-        ask(adapter, 10)
-        assert ports(adapter)
-        assert not ports(adapter) & before
-
-    with forked(in_child):
+    with forked(lambda: check_sockets(used, before, lambda: ask(adapter, 10))):
         ask(adapter, 10)
     ask(adapter, 10)
 
@@ -151,15 +161,13 @@ def test_fork_while_a_connection_is_being_made(server, options, source):
         asking.join(60)
 
 
-def test_another_process_has_another_pool(server, options, source, monkeypatch):
+def test_another_process_has_another_pool(server, used, options, source, monkeypatch):
     """The same without a child, in which nobody would count what is covered."""
-    adapter = RedisGroupAdapter(server.client(), **options)
+    adapter = RedisGroupAdapter(noted_client(server.port, used), **options)
     ask(adapter)
-    before = ports(adapter)
+    before = sockets(used)
     monkeypatch.setattr(os, "getpid", lambda: 0)
-    ask(adapter)
-    assert ports(adapter)
-    assert not ports(adapter) & before
+    check_sockets(used, before, lambda: ask(adapter))
 
 
 FAULTS = [

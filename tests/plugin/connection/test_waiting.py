@@ -25,8 +25,6 @@ from repoze.what.plugins.redis import RedisPermissionAdapter
 C, R = 30, 60
 LATE = 0.25 * R
 NAMES = b"*1\r\n$4\r\nedit\r\n"
-# Up to redis-py 5.2 a pool wants to know what for.
-COMMAND_NAME = ("",) if redis.__version__ < "5.3" else ()
 
 
 on_one_layout = pytest.mark.parametrize("options", [{"namespace": "tests"}], ids=["indexed"])
@@ -161,9 +159,18 @@ class TestPool:
     T = 20
 
     @pytest.fixture
-    def adapter(self, time, proxy, options):
+    def queues(self):
+        """That of the client's pool, and that of the adapter's."""
+        return []
+
+    @pytest.fixture
+    def adapter(self, time, proxy, options, queues):
         class Queue(LifoQueue):
             """Waits as connections do."""
+
+            def __init__(self, maxsize):
+                super().__init__(maxsize)
+                queues.append(self)
 
             def get(self, block=True, timeout=None):
                 if block and self.empty():
@@ -181,28 +188,26 @@ class TestPool:
         adapter._section_exists("nobody")
         return adapter
 
-    def test_no_connection_becomes_free(self, time, adapter):
-        pool = adapter._database._client.pool
-        taken = pool.get_connection(*COMMAND_NAME)
+    def test_no_connection_becomes_free(self, time, adapter, queues):
+        taken = queues[-1].get(block=False)
         with (
             taking(time, self.T, attempts=0),
             pytest.raises(SourceUnavailable, match="max_connections"),
         ):
             adapter.find_sections("staff")
-        pool.release(taken)
+        queues[-1].put(taken)
         assert adapter.find_sections("staff") == {"edit"}
 
-    def test_connection_becomes_free_late(self, time, proxy, adapter):
+    def test_connection_becomes_free_late(self, time, proxy, adapter, queues):
         """And then the server does not answer: both are waited for."""
-        pool = adapter._database._client.pool
-        taken = pool.get_connection(*COMMAND_NAME)
+        taken = queues[-1].get(block=False)
 
         def become_free(timeout):
             time.sleep(LATE)
             assert timeout > LATE
-            pool.release(taken)
+            queues[-1].put(taken)
 
-        pool.pool.wait = become_free
+        queues[-1].wait = become_free
         proxy.arm(HOLD_REPLY)
         with taking(time, LATE + R, attempts=0):
             check_late(adapter.find_sections, "staff")

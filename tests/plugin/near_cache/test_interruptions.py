@@ -23,6 +23,7 @@ from harness.near_caches import (
     NAMESPACE,
     info,
     is_hit,
+    number_of_answers,
     number_of_tracking_connections,
     wait_until_hit,
 )
@@ -31,6 +32,7 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache, tracking
+from repoze.what.plugins.redis.near_cache.memory import Memory
 
 STAFF = KEYS + b"item:staff"
 OF_ONE = {"max_connections": 1, "socket_timeout": 30}
@@ -77,8 +79,7 @@ class TestLookups:
             # So that it is a question to the server again.
             adapter._near_cache.forget([b"staff"])
         # Nothing else is left of what was interrupted.
-        memory = adapter._near_cache._state.memory
-        assert sum(map(len, memory._dependents.values())) == len(memory)
+        assert number_of_answers() == info(adapter).answers
         check_tracking_connections(server, 1)
 
     def test_making_the_connection(self, server, adapter, raw, thorough):
@@ -111,14 +112,15 @@ class TestLookups:
         with pytest.raises(JobTimeout):
             lookup(adapter)
 
-    def test_swallowed_by_nothing(self, adapter):
+    def test_swallowed_by_nothing(self, adapter, raw, monkeypatch):
         """Of a class that a server's nonsense is of, as far as inheritance goes."""
 
         class JobTimeout(ValueError):  # noqa: N818 - as those of job queues are named
             pass
 
         wait_until_hit(adapter, "staff")
-        adapter._near_cache._state.tracking._may_read = raising(JobTimeout)
+        revoke(raw)
+        monkeypatch.setattr(redis.Connection, "read_response", raising(JobTimeout))
         with pytest.raises(JobTimeout):
             lookup(adapter)
         assert info(adapter)[3:] == (
@@ -140,7 +142,7 @@ def grant(raw):
 
 
 def raising(error):
-    def stand_in(*_):
+    def stand_in(*_, **__):
         raise error
 
     return stand_in
@@ -166,21 +168,21 @@ class TestSameThreadComesAgain:
 
     @pytest.fixture(params=["as it looks", "as it keeps an answer"])
     def comes_again(self, request, adapter, monkeypatch):
-        wait_until_hit(adapter, "staff")
-        state = adapter._near_cache._state
-        name = "poll" if request.param == "as it looks" else "commit"
-        there = {"poll": state.tracking, "commit": state.memory}[name]
-        before = getattr(there, name)
-        if name == "commit":
-            adapter._near_cache.forget([b"staff"])
+        # What is then looked up is an answer that is kept, and one that is to be.
+        where, name, item = {
+            "as it looks": (tracking.Tracking, "poll", "staff"),
+            "as it keeps an answer": (Memory, "commit", "admins"),
+        }[request.param]
+        wait_until_hit(adapter, item)
+        before = getattr(where, name)
 
         def comes_again(work):
-            def work_first(argument):
-                setattr(there, name, before)
+            def work_first(there, argument):
+                monkeypatch.setattr(where, name, before)
                 work()
-                return before(argument)
+                return before(there, argument)
 
-            setattr(there, name, work_first)
+            monkeypatch.setattr(where, name, work_first)
             return done(lambda: lookup(adapter))
 
         return comes_again
@@ -258,9 +260,16 @@ class TestTimeOfALookup:
         waits = []
 
         class Connection(redis.Connection):
+            seconds = 0
+
             def _connect(self):
                 waits.append((self.socket_connect_timeout, self.socket_timeout))
                 return super()._connect()
+
+            def send_command(self, *words, **options):
+                super().send_command(*words, **options)
+                if words[0] == "SMEMBERS":
+                    clock.ahead += Connection.seconds
 
         pool = redis.ConnectionPool(
             connection_class=Connection,
@@ -275,15 +284,11 @@ class TestTimeOfALookup:
             near_cache=True,
             max_staleness=LONG,
         )
-        ask = adapter._near_cache.find_sections
         late = 2 * (self.C + self.R) + 1
 
         def ask_for(seconds):
-            def slowly(_):
-                clock.ahead += seconds
-                return set()
-
-            ask(frozenset(("staff",)), slowly)
+            Connection.seconds = seconds
+            assert lookup(adapter) == {"edit", "read"}
             return waits.pop() if waits else None
 
         # The connection of lookups has the client's own.

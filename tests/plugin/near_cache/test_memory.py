@@ -1,7 +1,6 @@
 """Any sequence of what a memory is asked and told, against a list of answers and a loop."""
 
-import gc
-
+from harness.near_caches import number_of_answers
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from repoze.what.plugins.redis.names import encode_known
-from repoze.what.plugins.redis.near_cache.memory import Answer, Memory
+from repoze.what.plugins.redis.near_cache.memory import Memory
 
 SIZE = 3
 ITEMS = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -114,11 +113,6 @@ def test_many_answers():
 
 def test_memory_that_nobody_has_any_more():
     """What keeps the answers is not known to the garbage collector, so it may be in no cycle."""
-
-    def number_of_answers():
-        gc.collect()
-        return sum(isinstance(each, Answer) for each in gc.get_objects())
-
     before = number_of_answers()
     memory = Memory(2)
     for question in map(frozenset, "abc"):

@@ -18,6 +18,7 @@ import pytest
 import redis
 import trustme
 from harness import cluster, servers
+from harness.connections import noted_client
 from harness.fake_server import FakeServer
 from harness.forks import forked
 from harness.near_caches import (
@@ -110,16 +111,24 @@ def check_that_it_is_told(adapter, raw):
         assert ("granted" in adapter.find_sections("staff")) == (change == raw.sadd)
 
 
-def hurry_tracking(adapter):
-    """Let its tracking connections wait for a reply for a moment only; its lookups still wait."""
-    new_client = adapter._near_cache._new_client
+class HurriedConnection(redis.Connection):
+    """Waits for a reply for a moment only, where it is one that tracks."""
 
-    def new_hurried_client():
-        client = new_client()
-        client.connection_pool.connection_kwargs["socket_timeout"] = 0.1
-        return client
+    def send_command(self, *words, **options):
+        super().send_command(*words, **options)
+        if words[0] == "SUBSCRIBE":
+            self._sock.settimeout(0.1)
 
-    adapter._near_cache._new_client = new_hurried_client
+
+def to_hurried(port):
+    pool = redis.ConnectionPool(
+        connection_class=HurriedConnection,
+        host=servers.HOST,
+        port=port,
+        socket_timeout=30,
+        protocol=2,
+    )
+    return redis.Redis(connection_pool=pool)
 
 
 def check_that_it_says_so(adapter, caplog, reason, expected):
@@ -130,7 +139,8 @@ def check_that_it_says_so(adapter, caplog, reason, expected):
     [record] = caplog.records
     assert (record.name, record.levelname) == ("repoze.what.plugins.redis", "WARNING")
     message = record.getMessage()
-    assert message.startswith(f"The near cache of {adapter._database} is of no use, so look")
+    source = f"{adapter.place}, namespace {NAMESPACE!r}"
+    assert message.startswith(f"The near cache of {source} is of no use, so look")
     assert info(adapter).distrusted in message
     assert reason in message
     assert re.search(r"[^.?][.?] A near cache needs", message)
@@ -186,10 +196,13 @@ class TestLost:
             assert info(adapter).connections == connections + 1
             wait_until_hit(adapter, "staff")
 
-    def test_closed_by_whoever_has_it(self, adapter, raw):
+    def test_closed_by_whoever_has_it(self, server, connect, raw):
         """As when redis-py closes it because of something that was said on it."""
+        used = []
+        adapter = connect(noted_client(server.port, used, socket_timeout=30))
         wait_until_hit(adapter, "staff")
-        adapter._near_cache._state.tracking._connection.disconnect()
+        [_, tracks] = used
+        tracks.disconnect()
         raw.srem(STAFF, "edit")
         assert adapter.find_sections("staff") == {"read"}
         assert info(adapter).distrusted == (
@@ -430,8 +443,7 @@ class TestNonsense:
         for pongs in ([reply], [pong(1), reply]):
             script = Script(*pongs)
             with fake(script) as server:
-                adapter = connect(to_port(server.port, protocol=2), max_staleness=1)
-                hurry_tracking(adapter)
+                adapter = connect(to_hurried(server.port), max_staleness=1)
 
                 def is_distrusted(adapter=adapter, script=script):
                     before = info(adapter)
@@ -541,24 +553,35 @@ class TestNonsense:
 
 class TestBehind:
     @pytest.fixture
-    def tell(self, raw):
-        """Have *adapter* told of changes of others, one message each, and of a last one."""
+    def used(self):
+        """The connections of an adapter: that of lookups, and that which tracks."""
+        return []
 
-        def tell(adapter, others, last):
+    @pytest.fixture
+    def client(self, server, used):
+        return noted_client(server.port, used, socket_timeout=30)
+
+    @pytest.fixture
+    def tell(self, raw, used):
+        """Have an adapter told of changes of others, one message each, and of a last one."""
+
+        def tell(others, last):
+            [_, tracks] = used
             for number in range(others):
                 raw.sadd(KEYS + b"item:%d" % number, "edit")
             raw.srem(last, "edit")
-            servers.wait_until(lambda: unread(adapter).count(CHANNEL) == others + 1)
+            servers.wait_until(lambda: unread(tracks).count(CHANNEL) == others + 1)
 
         return tell
 
-    def test_more_than_it_reads_at_a_time(self, adapter, tell, monkeypatch):
+    def test_more_than_it_reads_at_a_time(self, connect, client, tell, monkeypatch):
         """It asks the server until it has caught up."""
         monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 10)
+        adapter = connect(client)
         wait_until_hit(adapter, "guests")
         wait_until_hit(adapter, "staff")
         # The last one is the one that matters.
-        tell(adapter, 35, STAFF)
+        tell(35, STAFF)
         for invalidations in (10, 20, 30, 36):
             hits = info(adapter).hits
             assert adapter.find_sections("staff") == {"read"}
@@ -568,12 +591,12 @@ class TestBehind:
         assert is_hit(adapter, "guests")
         assert info(adapter).connections == 1
 
-    def test_ping_that_is_owed_meanwhile(self, server, connect, tell, clock, monkeypatch):
+    def test_ping_that_is_owed_meanwhile(self, connect, client, tell, clock, monkeypatch):
         """It is not held against the server that the answer has yet to be read."""
         monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 1)
-        adapter = connect(server.client(socket_timeout=30), max_staleness=1)
+        adapter = connect(client, max_staleness=1)
         wait_until_hit(adapter, "staff")
-        tell(adapter, 30, STAFF)
+        tell(30, STAFF)
         for _ in range(30):
             clock.advance(0.125)
             assert not is_hit(adapter, "staff")
@@ -584,10 +607,10 @@ class TestBehind:
         assert info(adapter).connections == 1
 
 
-def unread(adapter):
-    """Return what has come on the tracking connection of *adapter*, which it has yet to read."""
+def unread(connection):
+    """Return what has come on *connection*, and has yet to be read."""
     try:
-        return adapter._near_cache._state.tracking._socket.recv(1 << 16, socket.MSG_PEEK)
+        return connection._sock.recv(1 << 16, socket.MSG_PEEK)
     except BlockingIOError:
         return b""
 
@@ -617,7 +640,9 @@ class TestRefused:
         return connect(server.client(**LOGIN))
 
     @pytest.mark.parametrize("rule", NEEDED)
-    def test_not_permitted(self, permit, adapter_of_guest, raw, caplog, rule):
+    def test_not_permitted(  # noqa: PLR0917 - each is something else
+        self, permit, adapter_of_guest, raw, caplog, clock, rule
+    ):
         permit(*(needed for needed in NEEDED if needed != rule))
         adapter = adapter_of_guest
         raw.acl_log_reset()
@@ -626,14 +651,16 @@ class TestRefused:
         refused = [entry["object"] for entry in raw.acl_log()]
         object_of_rule = rule.lstrip("+&")
         assert object_of_rule in refused or object_of_rule.partition("|")[0] in refused
-        adapter._near_cache._state.next_attempt -= 59
+        raw.acl_log_reset()
+        clock.advance(59)
         assert not is_hit(adapter, "staff")
-        assert info(adapter).connections == 0
-        adapter._near_cache._state.next_attempt -= 1
-        adapter.find_sections("staff")
+        assert raw.acl_log() == []
+        clock.advance(1)
+        assert not is_hit(adapter, "staff")
+        assert raw.acl_log()
         assert not caplog.records
         permit(*NEEDED)
-        adapter._near_cache._state.next_attempt -= 60
+        clock.advance(60)
         check_that_it_is_told(adapter, raw)
         assert info(adapter).connections == 1
 
