@@ -141,6 +141,12 @@ def server(executable) -> servers.RedisServer:
 
 
 @pytest.fixture
+def questions_of_a_request(executable) -> int:
+    """How many questions it takes to find a user's groups and permissions."""
+    return 2 if servers.version(executable).startswith("redis-6") else 1
+
+
+@pytest.fixture
 def client(any_server) -> redis.Redis:
     """A client of an empty server, each kind in turn."""
     if any_server == factors.FAKE:

@@ -22,6 +22,7 @@ from repoze.what.adapters import (
     can_be_called,
     check_adapter,
     check_apart,
+    find_many,
     is_asynchronous,
 )
 
@@ -288,13 +289,7 @@ class AuthorizationMetadata:
         group_adapters = self.group_adapters or {}
         permission_adapters = self.permission_adapters or {}
         credentials = {"repoze.what.userid": identity["repoze.who.userid"]}
-        groups: set[str] = set()
-        for adapter in group_adapters.values():
-            groups |= as_set(adapter.find_sections(credentials))
-        permissions: set[str] = set()
-        for adapter in permission_adapters.values():
-            permissions |= _find_sections_many(adapter, frozenset(groups))
-
+        groups, permissions = _find(credentials, group_adapters, permission_adapters)
         found = {"groups": tuple(groups), "permissions": tuple(permissions)}
         identity.update(found)
         environ["repoze.what.credentials"] = credentials | found
@@ -307,10 +302,25 @@ class AuthorizationMetadata:
             logger.info(f"User {identity['repoze.who.userid']!r} has {found!r}")
 
 
-def _find_sections_many(adapter: SourceAdapter, groups: frozenset[str]) -> set[str]:
-    if hasattr(adapter, "find_sections_many"):
-        return as_set(adapter.find_sections_many(groups))
-    return {section for group in groups for section in as_set(adapter.find_sections(group))}
+def _find(
+    credentials: Mapping[str, Any],
+    group_adapters: Mapping[str, SourceAdapter],
+    permission_adapters: Mapping[str, SourceAdapter],
+) -> tuple[set[str], set[str]]:
+    if len(group_adapters) == len(permission_adapters) == 1:
+        [adapter] = group_adapters.values()
+        find_with_permissions = getattr(adapter, "find_with_permissions", None)
+        if find_with_permissions is not None:
+            found = find_with_permissions(credentials, *permission_adapters.values())
+            groups, permissions = map(as_set, found)
+            return groups, permissions
+    groups = set()
+    for adapter in group_adapters.values():
+        groups |= as_set(adapter.find_sections(credentials))
+    permissions = set()
+    for adapter in permission_adapters.values():
+        permissions |= find_many(adapter, groups)
+    return groups, permissions
 
 
 class _WatchedMetadata(AuthorizationMetadata):

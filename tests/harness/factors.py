@@ -38,6 +38,7 @@ WHERE_SERVERS_DIFFER = frozenset(
         "test_failures.py",
         "test_faults.py",
         "test_least_privilege.py",
+        "test_joint_lookups.py",
         "test_model.py",
         "test_primary_watch.py",
         "test_revocation.py",

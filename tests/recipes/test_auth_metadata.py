@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from harness.sources import Groups
 
 from repoze.what.plugins.redis.turbogears import RedisAuthMetadata
 
@@ -21,20 +22,50 @@ def test_turbogears_is_not_imported():
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_groups_and_permissions(groups, permissions, proxy):
+def test_groups_and_permissions(groups, permissions, proxy, questions_of_a_request):
     groups.create_section("writers")
     groups.include_item("writers", "rosa")
     authorization = AuthMetadata(groups, permissions)
     identity = {"user": "rosa"}
-    with proxy.counted(2):
+    authorization.get_groups(identity, "rosa")
+    with proxy.counted(questions_of_a_request):
         identity["groups"] = authorization.get_groups(identity, "rosa")
         identity["permissions"] = authorization.get_permissions(identity, "rosa")
     assert sorted(identity["groups"]) == ["editors", "writers"]
     assert sorted(identity["permissions"]) == ["newspaper.print", "publish"]
 
 
+def test_groups_of_a_subclass(groups, permissions, proxy):
+    """What was found at once is for the groups that it was found for."""
+
+    class Renamed(AuthMetadata):
+        def get_groups(self, identity, userid):
+            return [f"{group} of the day" for group in super().get_groups(identity, userid)]
+
+    permissions.create_section("print")
+    permissions.include_item("print", "editors of the day")
+    for other in (AuthMetadata(groups, permissions), Renamed(groups, permissions)):
+        identity = {"user": "rosa"}
+        identity["groups"] = other.get_groups(identity, "rosa")
+        found = other.get_permissions(identity, "rosa")
+        assert set(found) == (
+            {"print"} if isinstance(other, Renamed) else {"newspaper.print", "publish"}
+        )
+        assert set(identity) == {"user", "groups"}
+    assert other.get_groups(None, "rosa") == ["editors of the day"]
+
+
+def test_adapter_of_another_kind(permissions):
+    authorization = AuthMetadata(Groups({"editors": {"rosa"}}), permissions)
+    identity = {"groups": authorization.get_groups({}, "rosa")}
+    assert identity["groups"] == ["editors"]
+    found = authorization.get_permissions(identity, "rosa")
+    assert set(found) == {"newspaper.print", "publish"}
+
+
 def test_user_without_groups(groups, permissions, proxy):
     authorization = AuthMetadata(groups, permissions)
+    authorization.get_groups({}, "ben")
     with proxy.counted(1):
         assert authorization.get_groups({}, "ben") == []
         assert authorization.get_permissions({"groups": []}, "ben") == []

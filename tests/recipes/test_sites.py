@@ -142,10 +142,10 @@ def test_change_counts_at_the_next_request(site, groups, permissions):
     rosa.get(site.page, status=site.status_for_refused)
 
 
-def test_request_is_two_round_trips(site, proxy):
+def test_request_is_one_round_trip(site, proxy, questions_of_a_request):
     rosa = site.browser("rosa")
     rosa.get(site.page, status=200)
-    with proxy.counted(2):
+    with proxy.counted(questions_of_a_request):
         rosa.get(site.page, status=200)
 
 

@@ -19,8 +19,8 @@ def authorization(groups, permissions):
     return Authorization(groups, permissions)
 
 
-def test_permissions_are_two_questions(authorization, proxy):
-    with proxy.counted(2):
+def test_permissions_are_one_question(authorization, proxy, questions_of_a_request):
+    with proxy.counted(questions_of_a_request):
         assert authorization.permissions_of("rosa") == {"publish", "newspaper.print"}
     with proxy.counted(1):
         assert authorization.permissions_of("ben") == set()

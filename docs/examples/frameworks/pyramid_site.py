@@ -24,8 +24,8 @@ class SecurityPolicy:
         user_id = self.authenticated_userid(request)
         if user_id is None:
             return None
-        groups = self.groups.find_sections({"repoze.what.userid": user_id})
-        permissions = self.permissions.find_sections_many(groups)
+        credentials = {"repoze.what.userid": user_id}
+        groups, permissions = self.groups.find_with_permissions(credentials, self.permissions)
         return {"userid": user_id, "groups": groups, "permissions": permissions}
 
     def identity(self, request):

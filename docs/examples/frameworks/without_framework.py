@@ -17,9 +17,10 @@ class Authorization:
         self.permissions = permissions
 
     def permissions_of(self, user_id):
-        """Return what the user is permitted: two questions to Redis, however many the groups."""
-        groups = self.groups.find_sections({"repoze.what.userid": user_id})
-        return self.permissions.find_sections_many(groups)
+        """Return what the user is permitted: one question to Redis, however many the groups."""
+        credentials = {"repoze.what.userid": user_id}
+        _, permissions = self.groups.find_with_permissions(credentials, self.permissions)
+        return permissions
 
 
 # An API

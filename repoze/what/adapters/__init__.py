@@ -285,6 +285,16 @@ class BaseSourceAdapter:
         raise NotImplementedError
 
 
+def find_many(adapter: SourceAdapter, hints: Iterable[Any]) -> set[str]:
+    """Return the sections that belong to any of *hints*, whether *adapter* can ask at once or not.
+
+    :param adapter: one that can has a method ``find_sections_many``.
+    """
+    if hasattr(adapter, "find_sections_many"):
+        return as_set(adapter.find_sections_many(frozenset(hints)))
+    return {section for hint in hints for section in as_set(adapter.find_sections(hint))}
+
+
 def as_set(names: Iterable[Any]) -> set[Any]:
     """Return *names* as a set, or raise `SourceError` for what is one name and not several.
 

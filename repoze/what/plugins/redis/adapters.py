@@ -4,21 +4,25 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
+from time import monotonic
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
 
 import redis
 
 from repoze.what.adapters import (
     BaseSourceAdapter,
     NonExistingSectionError,
+    SourceAdapter,
     SourceError,
+    find_many,
     is_one_name,
 )
 
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
+from .connection.exchange import BETWEEN_REFUSALS
 from .findings import Finding
 from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
@@ -73,13 +77,15 @@ class RedisAdapter(BaseSourceAdapter):
         self.namespace = namespace
         self._client = client
         self._raw_client: redis.Redis | None = None
-        self._db = self.DB_NAME if db == "default" else db
+        # Bytes are not compared with text, which may raise a `BytesWarning`, but refused.
+        is_default = isinstance(db, str) and db == "default"
+        self._db = self.DB_NAME if is_default else cast("int | None", db)
         keys = None if namespace is None else IndexKeys(namespace, self.source_kind)
         part = "" if namespace is None else f", namespace {namespace!r}"
         self._database: Database
         self._reader: Database | None = None
         if isinstance(client, redis.RedisCluster):
-            if db not in {"default", None, 0} or keys is None:
+            if not (is_default or not db) or keys is None:
                 raise ValueError(
                     "On a Redis Cluster, give the adapter a namespace and no db. Without a "
                     "namespace, sections are keys that lie on all of its nodes, and no node can "
@@ -412,12 +418,13 @@ class RedisAdapter(BaseSourceAdapter):
                 "With read_from there is no near_cache: a replica may tell of a change, and then "
                 "another be asked which has yet to hear of it."
             )
+        # In a configuration file, 1 is true; to keep one answer is of no use.
+        is_true = isinstance(size, int) and size == 1
         return NearCache(
             self._database,
             partial(client_of_database, self._client, self._db, protocol=2),
             keys.item_prefix,
-            # In a configuration file, 1 is true; to keep one answer is of no use.
-            size=_ANSWERS if size == 1 else _number("near_cache", size, 2),
+            size=_ANSWERS if is_true else _number("near_cache", size, 2),
             max_staleness=max_staleness,
             max_age=max_age,
         )
@@ -495,6 +502,63 @@ class RedisGroupAdapter(RedisAdapter):
 
     DB_NAME = 1
     source_kind = "groups"
+    # Until when the server is not asked for both: it has refused to.
+    _asks_apart_until = 0.0
+    # The last adapter of permissions that was met, and whether the server can be asked for both.
+    _last_joined: tuple[RedisAdapter | None, bool] = None, False
+
+    def find_with_permissions(
+        self, hint: Any, permissions: SourceAdapter
+    ) -> tuple[set[str], set[str]]:
+        """Return the groups of *hint*, and what any of them is permitted.
+
+        That is one question to the server where one connection reaches both sources, as it does
+        where both adapters are given one client; both answers are then of one moment. Else it is
+        two: with a near cache, where *permissions* is another kind of adapter, or a lookup of
+        either is a subclass's own, and before Redis 7.0.
+
+        :param hint: credentials, as for `find_sections`.
+        :param permissions: the adapter of the source of permissions.
+        """
+        if self._joins(permissions):
+            found = self._find_jointly(hint, permissions)
+            if found is not None:
+                return found
+            # It may be permitted by then, or another server have taken its place.
+            self._asks_apart_until = monotonic() + BETWEEN_REFUSALS
+        groups = self.find_sections(hint)
+        return groups, find_many(permissions, groups)
+
+    def _joins(self, permissions: SourceAdapter) -> TypeGuard["RedisPermissionAdapter"]:
+        return (
+            isinstance(permissions, RedisPermissionAdapter)
+            and self._near_cache is None
+            and permissions._near_cache is None  # noqa: SLF001 - its sibling
+            and _function(self.find_sections) is RedisAdapter.find_sections
+            and _function(permissions.find_sections_many) is RedisAdapter.find_sections_many
+            and monotonic() >= self._asks_apart_until
+            and self._reaches(permissions)
+        )
+
+    def _reaches(self, permissions: RedisAdapter) -> bool:
+        # To compare all settings takes as long as a round trip, so it is done once for a pair.
+        known, joins = self._last_joined
+        if known is not permissions:
+            joins = self._layout.joins(permissions._layout)  # noqa: SLF001 - its sibling
+            self._last_joined = permissions, joins
+        return joins
+
+    def _find_jointly(
+        self, hint: Any, permissions: RedisAdapter
+    ) -> tuple[set[str], set[str]] | None:
+        user = encode(self._user_id(hint))
+        if user is None:
+            return set(), set()
+        found = self._layout.find_sections_with(user, permissions._layout)  # noqa: SLF001
+        if found is None:
+            return None
+        groups, permitted = found
+        return decode_all(filter(None, groups)), decode_all(filter(None, permitted))
 
     def _items(self, hints: Iterable[Any]) -> Collection[object]:
         return [self._user_id(hint) for hint in hints]
@@ -519,6 +583,11 @@ class RedisPermissionAdapter(RedisAdapter):
 
     DB_NAME = 2
     source_kind = "permissions"
+
+
+def _function(method: Any) -> object:
+    """Return what *method* is bound from; what takes the place of a method is that itself."""
+    return getattr(method, "__func__", method)
 
 
 def _number(name: str, value: object, least: int) -> int:

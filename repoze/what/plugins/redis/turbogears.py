@@ -13,6 +13,9 @@ from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 
 __all__ = ["RedisAuthMetadata"]
 
+# Where in a request's identity the groups and permissions are that were found at once.
+_FOUND = "repoze.what.plugins.redis.found"
+
 
 class RedisAuthMetadata(ABC):
     """What TurboGears calls ``sa_auth.authmetadata``, with groups and permissions from Redis.
@@ -62,7 +65,13 @@ class RedisAuthMetadata(ABC):
         :param userid: the user's id, as the group source has it.
         :raises SourceError: where the source cannot be asked, or refuses.
         """
-        return list(self.groups.find_sections({"repoze.what.userid": userid}))
+        credentials = {"repoze.what.userid": userid}
+        if not hasattr(self.groups, "find_with_permissions"):
+            return list(self.groups.find_sections(credentials))
+        groups, permissions = self.groups.find_with_permissions(credentials, self.permissions)
+        if isinstance(identity, MutableMapping):
+            identity[_FOUND] = groups, permissions
+        return list(groups)
 
     def get_permissions(self, identity: Mapping[str, Any], userid: str) -> list[str]:
         """Return what any of the groups is permitted, in no particular order.
@@ -71,4 +80,10 @@ class RedisAuthMetadata(ABC):
         :param userid: not used.
         :raises SourceError: where the source cannot be asked, or refuses.
         """
-        return list(self.permissions.find_sections_many(identity["groups"]))
+        groups, permissions = identity.get(_FOUND, (None, ()))
+        if isinstance(identity, MutableMapping):
+            identity.pop(_FOUND, None)
+        if groups != set(identity["groups"]):
+            # A subclass has found others.
+            permissions = self.permissions.find_sections_many(identity["groups"])
+        return list(permissions)

@@ -66,7 +66,7 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
     """
     _check(client, db)
     pool = client.connection_pool
-    settings = _settings_of(pool) | changes
+    settings = _settings_to_derive(pool) | changes
     if db is not None:
         settings["db"] = db
     if _handshake_is_custom(pool.connection_class, settings):
@@ -105,10 +105,38 @@ def _settings_of(pool: ConnectionPool) -> dict[str, Any]:
     settings.update(
         _WITHOUT_NOTIFICATIONS,
         health_check_interval=0,
-        connection_class=_wholly_made(pool.connection_class),
+        connection_class=pool.connection_class,
         max_connections=pool.max_connections,
     )
     return settings
+
+
+def _settings_to_derive(pool: ConnectionPool) -> dict[str, Any]:
+    return {**_settings_of(pool), "connection_class": _wholly_made(pool.connection_class)}
+
+
+def connect_alike(first: redis.Redis, second: redis.Redis) -> bool:
+    """Whether both clients have their connections to one server made in one way.
+
+    The databases that they select need not be the same. Where two settings only look alike, as
+    functions do, they are not.
+    """
+    return first is second or _way_of(first.connection_pool) == _way_of(second.connection_pool)
+
+
+def _way_of(pool: ConnectionPool) -> tuple[object, ...]:
+    settings = _settings_of(pool)
+    settings.pop("db", None)
+    if not isinstance(pool, SentinelConnectionPool):
+        return type(pool), settings
+    manager = pool.sentinel_manager
+    # A subclass's may find the primary in a way of its own.
+    ways = (
+        [_settings_of(each.connection_pool) for each in manager.sentinels]
+        if type(manager) is Sentinel
+        else manager
+    )
+    return type(pool), settings, ways, pool.service_name, pool.is_master
 
 
 def _client_on(pool: ConnectionPool) -> redis.Redis:
@@ -122,7 +150,7 @@ def _with_connections_of_its_own(manager: Sentinel) -> Sentinel:
     # fork, a thread that is left behind may hold the lock of a pool.
     own = copy(manager)
     own.sentinels = [
-        _client_on(ConnectionPool(**_settings_of(each.connection_pool)))
+        _client_on(ConnectionPool(**_settings_to_derive(each.connection_pool)))
         for each in manager.sentinels
     ]
     return own

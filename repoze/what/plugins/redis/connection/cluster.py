@@ -40,10 +40,10 @@ class ClusterDatabase(Database):
 
     def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
         super().__init__(part)
-        self._cluster = client
-        self._slot = client.keyslot(key)
+        self.cluster = client
+        self.slot = client.keyslot(key)
         self._clients: ProcessLocal[dict[Address, redis.Redis]] = ProcessLocal(dict)
-        nodes = client.nodes_manager.slots_cache.get(self._slot) or client.get_nodes()
+        nodes = client.nodes_manager.slots_cache.get(self.slot) or client.get_nodes()
         self._node = _address(nodes[0])
         self._node_failed = False
 
@@ -51,7 +51,19 @@ class ClusterDatabase(Database):
     def place(self) -> str:
         """Where the primary is, for people to read."""
         host, port = self._node
-        return f"Redis Cluster at {host}:{port}, slot {self._slot}"
+        return f"Redis Cluster at {host}:{port}, slot {self.slot}"
+
+    @property
+    def number(self) -> int:
+        """The number of the database: of a cluster, adapters use the first."""
+        return 0
+
+    def reaches(self, other: Database) -> bool:  # noqa: D102
+        return (
+            isinstance(other, ClusterDatabase)
+            and self.cluster is other.cluster
+            and self.slot == other.slot
+        )
 
     @property
     def _client(self) -> ProcessClient:
@@ -81,16 +93,16 @@ class ClusterDatabase(Database):
 
     def _client_of(self, address: Address) -> redis.Redis:
         host, port = address
-        any_node = self._cluster.get_redis_connection(self._cluster.get_nodes()[0])
+        any_node = self.cluster.get_redis_connection(self.cluster.get_nodes()[0])
         # The handshake of the client's connections may ask replicas to answer.
-        shake_hands = self._shake_hands if self._cluster.user_on_connect_func else None
+        shake_hands = self._shake_hands if self.cluster.user_on_connect_func else None
         return client_of_database(
             any_node, None, host=host, port=port, redis_connect_func=shake_hands
         )
 
     def _shake_hands(self, connection: redis.Connection) -> None:
         connection.on_connect()
-        self._cluster.user_on_connect_func(connection)
+        self.cluster.user_on_connect_func(connection)
 
     def _converse(
         self, exchange: Exchange, conversation: Callable[[Exchange], Answer], is_repeatable: bool
@@ -128,7 +140,7 @@ class ClusterDatabase(Database):
     def _address_in(self, error: redis.ResponseError, exchange: Exchange) -> Address:
         # As in "MOVED 3999 127.0.0.1:6381"; an empty host is that of the node that was asked.
         host, _, port = str(error).rpartition(" ")[2].rpartition(":")
-        host, number = self._cluster.nodes_manager.remap_host_port(
+        host, number = self.cluster.nodes_manager.remap_host_port(
             host or exchange.address[0], int(port)
         )
         return host, number
@@ -149,7 +161,7 @@ class ClusterDatabase(Database):
 
         In any order, for one that has been cut off from the cluster is not to be asked each time.
         """
-        nodes = [*self._cluster.get_nodes(), *self._cluster.nodes_manager.startup_nodes.values()]
+        nodes = [*self.cluster.get_nodes(), *self.cluster.nodes_manager.startup_nodes.values()]
         others = {_address(node) for node in nodes} - {address}
         return [*sample(list(others), len(others)), address]
 

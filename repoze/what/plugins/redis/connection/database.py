@@ -12,7 +12,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from repoze.what.process_local import ProcessLocal
 
-from .clients import client_of_database, close_idle
+from .clients import client_of_database, close_idle, connect_alike
 from .exchange import Exchange
 from .failures import Operation, is_lost_connection, is_of_talking, source_error, without_secrets
 from .primary import PrimaryAddress, PrimaryWatch
@@ -74,6 +74,11 @@ class Database(ABC):
     def _client(self) -> ProcessClient:
         """What this process asks with."""
 
+    @property
+    @abstractmethod
+    def number(self) -> int:
+        """The number of the database."""
+
     @abstractmethod
     def close(self) -> None:
         """Close all connections. The next question opens anew.
@@ -84,6 +89,10 @@ class Database(ABC):
     @abstractmethod
     def _leave(self, left: ProcessClient) -> None:
         """Let what was asked with *left* be asked with another: a connection of it may be lost."""
+
+    @abstractmethod
+    def reaches(self, other: "Database") -> bool:
+        """Whether a script that is run here may ask *other*, too, where it selects its database."""
 
     @property
     def primary_address(self) -> PrimaryAddress | None:
@@ -189,6 +198,7 @@ class ServerDatabase(Database):
         watch_every: float = WATCH_EVERY,
     ) -> None:
         super().__init__(part)
+        self.origin = client
         self._open = partial(_opened, client, db, watch_every)
         self._clients = ProcessLocal(self._open)
         # What it cannot be made of is told at once.
@@ -210,9 +220,11 @@ class ServerDatabase(Database):
             self._clients.set(self._open())
         left.close()
 
+    def reaches(self, other: Database) -> bool:  # noqa: D102
+        return isinstance(other, ServerDatabase) and connect_alike(self.origin, other.origin)
+
     @property
-    def number(self) -> int:
-        """The number of the database."""
+    def number(self) -> int:  # noqa: D102
         return self._client.pool.connection_kwargs.get("db") or 0
 
     @property

@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 MOST_ARGUMENTS = 1024 * 1024
 # In seconds: for how long a server that refuses EVALSHA_RO is not asked it again. It may be made
 # anew, or permit it.
-_BETWEEN_REFUSALS = 60
+BETWEEN_REFUSALS = 60
 # Until when, by pool.
 _evaluates_alike: WeakKeyDictionary[ConnectionPool, float] = WeakKeyDictionary()
 
@@ -208,30 +208,47 @@ class Exchange:
         :param is_reading: whether it only reads. Then it does not wait while writes are paused, and
             needs no permission to write its keys, where the server, as Redis since 7.0, can tell.
         """
-        if self._asking:
-            # There, a key that has yet to be moved would be one that does not exist.
-            raise redis.exceptions.TryAgainError("not all keys are there")
         if not is_reading or monotonic() < _evaluates_alike.get(self.pool, 0):
             return self._evaluate(script, keys, arguments)
         try:
-            return self._evaluate(script, keys, arguments, "_RO")
+            return self.evaluate_read_only(script, keys, arguments)
         except redis.ResponseError as error:
-            if code_word(error) != "NOPERM" and "unknown command" not in str(error):
+            if not is_refused_command(error):
                 raise
         reply = self._evaluate(script, keys, arguments)
         # If that had been refused, too, it would not have been for the command.
-        _evaluates_alike[self.pool] = monotonic() + _BETWEEN_REFUSALS
+        _evaluates_alike[self.pool] = monotonic() + BETWEEN_REFUSALS
         return reply
+
+    def evaluate_read_only(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]
+    ) -> Any:
+        """Run *script* as one that only reads; a server before Redis 7.0 does not know how to."""
+        return self._evaluate(script, keys, arguments, "_RO")
 
     def _evaluate(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], suffix: str = ""
     ) -> Any:
+        if self._asking:
+            # There, a key that has yet to be moved would be one that does not exist.
+            raise redis.exceptions.TryAgainError("not all keys are there")
         try:
             return self.send("EVALSHA" + suffix, script.digest, len(keys), *keys, *arguments)
         except redis.ResponseError as error:
             if code_word(error) != "NOSCRIPT":
                 raise
         return self.send("EVAL" + suffix, script.text, len(keys), *keys, *arguments)
+
+
+def is_refused_command(error: redis.ResponseError) -> bool:
+    """Whether the server does not know a command, or the user may not have it run."""
+    # The last is Valkey's, of a user who may not enter a database.
+    text = str(error)
+    return (
+        code_word(error) == "NOPERM"
+        or "unknown command" in text
+        or "no permissions to access database" in text
+    )
 
 
 def _is_answer(error: BaseException) -> bool:

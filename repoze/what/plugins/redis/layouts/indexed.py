@@ -77,6 +77,7 @@ class IndexedLayout(Layout):
     """
 
     _REPEATS_WRITES = True
+    _FIND_WITH = script("indexed/find_sections_with")
     _READS: Mapping[str, Script] = {
         operation: script(f"indexed/{operation}")
         for operation in ("get_sections_page", "get_many_section_items", "review")
@@ -103,29 +104,40 @@ class IndexedLayout(Layout):
         **options: Any,
     ) -> None:
         super().__init__(database, **options)
-        self._keys = keys
+        self.keys = keys
         self._near_cache = near_cache
         # The latest write that is known to have been done: none, at first.
         self._known = b""
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        keys = [self._keys.item_prefix + item for item in items]
+        keys = [self.keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        return self._reader.run(
+        return self.reader.run(
             Operation("find_sections", tuple(items)),
             lambda exchange: texts(exchange.send(command, *keys)),
         )
 
+    def joins(self, other: Layout) -> bool:  # noqa: D102
+        return isinstance(other, IndexedLayout) and self.reader.reaches(other.reader)
+
+    def _read_joint(self, exchange: Exchange, item: bytes, other: "IndexedLayout") -> Any:
+        elsewhere = [] if self.reader.number == other.reader.number else [other.reader.number]
+        return exchange.evaluate_read_only(
+            self._FIND_WITH,
+            (self.keys.item_prefix + item,),
+            (other.keys.item_prefix, *(b"%d" % each for each in elsewhere)),
+        )
+
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
-        [items] = self._reader.run(
+        [items] = self.reader.run(
             Operation("get_section_items", (section,)), self._reading_of((section,))
         )
         if items is None:
-            raise no_section(section, self._reader)
+            raise no_section(section, self.reader)
         return items
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
-        return self._is_member("section_exists", self._keys.sections, section)
+        return self._is_member("section_exists", self.keys.sections, section)
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
         return self._is_member("item_is_included", self._key_of_items(section), item)
@@ -137,12 +149,12 @@ class IndexedLayout(Layout):
         )
 
     def _key_of_items(self, section: bytes) -> bytes:
-        return self._keys.section_prefix + section
+        return self.keys.section_prefix + section
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
-        prefix = self._keys.section_prefix
-        return [(prefix + b"*", prefix), (self._keys.sections, None)]
+        prefix = self.keys.section_prefix
+        return [(prefix + b"*", prefix), (self.keys.sections, None)]
 
     def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
         return self._database.run(
@@ -151,10 +163,10 @@ class IndexedLayout(Layout):
         )
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
-        return exchange.send("SSCAN", self._keys.sections, cursor, "COUNT", count)
+        return exchange.send("SSCAN", self.keys.sections, cursor, "COUNT", count)
 
     def _scan_keys(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
-        return exchange.send("SCAN", cursor, "MATCH", self._keys.pattern, "COUNT", count)
+        return exchange.send("SCAN", cursor, "MATCH", self.keys.pattern, "COUNT", count)
 
     def _run(
         self,
@@ -180,7 +192,7 @@ class IndexedLayout(Layout):
         is_reading: bool = True,
     ) -> Any:
         return exchange.evaluate(
-            self._READS[operation], (self._keys.sections,), names, is_reading=is_reading
+            self._READS[operation], (self.keys.sections,), names, is_reading=is_reading
         )
 
     def _write_of(self, operation: Operation) -> Write:
@@ -189,7 +201,7 @@ class IndexedLayout(Layout):
         return Write(
             operation,
             self._WRITES[operation.name],
-            (self._keys.sections,),
+            (self.keys.sections,),
             (token, self._known, *operation.names),
         )
 

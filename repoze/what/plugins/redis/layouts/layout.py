@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+import redis
 from more_itertools import chunked
 from redis import InvalidResponse
 
@@ -20,7 +21,7 @@ from repoze.what.adapters import (
     NonExistingSectionError,
 )
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.exchange import Exchange, Script
+from repoze.what.plugins.redis.connection.exchange import Exchange, Script, is_refused_command
 from repoze.what.plugins.redis.connection.failures import Operation
 from repoze.what.plugins.redis.connection.replies import array, flag, pages, texts
 from repoze.what.plugins.redis.findings import Problem
@@ -70,7 +71,7 @@ class Layout(ABC):
         saving: Saving | None = None,
     ) -> None:
         self._database = database
-        self._reader = reader or database
+        self.reader = reader or database
         self._wait_replicas = wait_replicas
         self._saving = saving
 
@@ -80,6 +81,38 @@ class Layout(ABC):
 
         One of them may be named more than once. What has the empty name is no section.
         """
+
+    @abstractmethod
+    def joins(self, other: "Layout") -> bool:
+        """Whether `find_sections_with` can answer for *other*, too."""
+
+    def find_sections_with(
+        self, item: bytes, other: "Layout"
+    ) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+        """Return the sections that *item* is in, and those of *other* that any of these is in.
+
+        One of them may be named more than once. What has the empty name is no section, and no item.
+
+        :param other: what this one joins.
+        :return: `None` where the server cannot answer both at once, or the user may not have it do
+            so.
+        """
+
+        def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+            try:
+                reply = self._read_joint(exchange, item, other)
+            except redis.ResponseError as error:
+                if is_refused_command(error):
+                    return None
+                raise
+            first, *more = array(reply)
+            return texts(first), [name for part in more for name in texts(part)]
+
+        return self.reader.run(Operation("find_with_permissions", (item,)), read)
+
+    @abstractmethod
+    def _read_joint(self, exchange: Exchange, item: bytes, other: Any) -> Any:
+        """Return the sections that *item* is in, and then, in parts, those of *other*."""
 
     @abstractmethod
     def section_exists(self, section: bytes) -> bool:
@@ -161,7 +194,7 @@ class Layout(ABC):
             sections.pop(b"", None)
             return sections
 
-        return self._reader.run(Operation("get_all_sections"), read)
+        return self.reader.run(Operation("get_all_sections"), read)
 
     def get_section_names(self) -> set[bytes]:
         """Return the names of all sections."""
@@ -173,7 +206,7 @@ class Layout(ABC):
                 for name in page
             }
 
-        return self._reader.run(Operation("get_section_names"), read) - {b""}
+        return self.reader.run(Operation("get_section_names"), read) - {b""}
 
     def get_many_section_items(self, sections: Sequence[bytes]) -> dict[bytes, set[bytes]]:
         """Return the items of *sections*, but for those that are not there.
@@ -182,7 +215,7 @@ class Layout(ABC):
         """
         found: dict[bytes, set[bytes]] = {}
         for names in chunked(sections, _SECTIONS_AT_A_TIME):
-            items_of_each = self._reader.run(
+            items_of_each = self.reader.run(
                 Operation("get_many_section_items", tuple(names)), self._reading_of(names)
             )
             found |= {

@@ -29,7 +29,8 @@ class PlainLayout(Layout):
 
     # Among the keys of 2009 there is no room to note what has been done.
     _REPEATS_WRITES = False
-    _FIND = script("plain/find_sections")
+    _FIND = script("plain/sections_of", "plain/find_sections")
+    _FIND_WITH = script("plain/sections_of", "plain/find_sections_with")
     _READS: Mapping[str, Script] = {
         operation: script(f"plain/{operation}")
         for operation in (
@@ -50,11 +51,19 @@ class PlainLayout(Layout):
     }
 
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        return self._reader.run(
+        return self.reader.run(
             Operation("find_sections", tuple(items)),
             lambda exchange: texts(
                 exchange.evaluate(self._FIND, _TWO_SLOTS, items, is_reading=True)
             ),
+        )
+
+    def joins(self, other: Layout) -> bool:  # noqa: D102
+        return isinstance(other, PlainLayout) and self.reader.reaches(other.reader)
+
+    def _read_joint(self, exchange: Exchange, item: bytes, other: "PlainLayout") -> Any:
+        return exchange.evaluate_read_only(
+            self._FIND_WITH, _TWO_SLOTS, (item, b"%d" % other.reader.number)
         )
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
@@ -64,12 +73,12 @@ class PlainLayout(Layout):
             except redis.ResponseError as error:
                 if code_word(error) != "WRONGTYPE":
                     raise
-                raise no_section(section, self._reader, "value of another type") from error
+                raise no_section(section, self.reader, "value of another type") from error
             if not items:
-                raise no_section(section, self._reader)
+                raise no_section(section, self.reader)
             return set(items) - {b""}
 
-        return self._reader.run(Operation("get_section_items", (section,)), read)
+        return self.reader.run(Operation("get_section_items", (section,)), read)
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
         kinds = self._database.run(
