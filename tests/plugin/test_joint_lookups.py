@@ -14,8 +14,9 @@ from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.middleware import AuthorizationMetadata
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter, adapters
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import exchange
+from repoze.what.plugins.redis.layouts import layout
 
 ROSA = {"repoze.what.userid": "rosa"}
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "readers": {"ada"}, "none": set()}
@@ -102,22 +103,38 @@ def test_what_has_the_empty_name_is_nothing(server, options):
     assert groups.find_with_permissions(ROSA, permissions) == FOUND
 
 
-@pytest.mark.parametrize("number", [1, 4999, 5001, 12_000])
+@pytest.mark.parametrize("name", ["\0", "a\0", "\0a", "a\0b", "rea\0ders"])
+def test_names_with_nul(client, options, name):
+    groups, permissions = fill(client, **options)
+    expected = {
+        "of a group": (FOUND[0] | {name}, FOUND[1]),
+        "of a permission": (FOUND[0], FOUND[1] | {name}),
+    }
+    groups.create_section(name)
+    groups.include_item(name, "rosa")
+    assert groups.find_with_permissions(ROSA, permissions) == expected["of a group"]
+    permissions.create_section(name)
+    permissions.include_item(name, "writers")
+    assert groups.find_with_permissions(ROSA, permissions) == (FOUND[0] | {name}, FOUND[1] | {name})
+    groups.delete_section(name)
+    assert groups.find_with_permissions(ROSA, permissions) == expected["of a permission"]
+
+
+@pytest.mark.parametrize("number", [1, 5000, 5001, 12_000])
 def test_many_groups(server, options, number):
     groups, permissions = connect(server.client(), **options)
     names = {f"group {each}" for each in range(number)}
     # Through the keys, for one by one it would take long.
+    pipeline = groups.db_connection.pipeline()
     if options:
-        groups.db_connection.sadd("{tests}:groups:item:rosa", *names)
-        for permission, group in (("first", "group 0"), ("last", f"group {number - 1}")):
-            permissions.db_connection.sadd(f"{{tests}}:permissions:item:{group}", permission)
+        pipeline.sadd("{tests}:groups:item:rosa", *names)
     else:
-        pipeline = groups.db_connection.pipeline()
         for name in names:
             pipeline.sadd(name, "rosa")
-        pipeline.execute()
-        permissions.db_connection.sadd("first", "group 0")
-        permissions.db_connection.sadd("last", f"group {number - 1}")
+    pipeline.execute()
+    for permission, group in (("first", "group 0"), ("last", f"group {number - 1}")):
+        permissions.create_section(permission)
+        permissions.include_item(permission, group)
     assert groups.find_with_permissions(ROSA, permissions) == (names, {"first", "last"})
 
 
@@ -326,7 +343,7 @@ def test_server_that_refuses(  # noqa: PLR0917 - each is a fixture
     if questions_of_a_request > 1:
         pytest.skip("it refuses everybody")
     now = 1000.0
-    for module in (adapters, exchange):
+    for module in (layout, exchange):
         monkeypatch.setattr(module, "monotonic", lambda: now)
     login = guest("~*", "+@all", "-evalsha_ro", "-eval_ro")
     groups, permissions = connect(at_proxy(**login), **options)
@@ -346,7 +363,7 @@ def test_reader_whose_keys_are_to_be_read_alone(
         pytest.skip("there, no key can be read alone")
     login = guest(
         *("%R~{tests}:*" if options else "%R~*", "+evalsha_ro", "+eval_ro", "+select", "+scan"),
-        *("+smembers", "+sunion", "+sismember", "+smismember"),
+        *("+smembers", "+sunion", "+scard", "+sismember", "+smismember"),
     )
     groups, permissions = connect(at_proxy(**login), **options)
     assert groups.find_with_permissions(ROSA, permissions) == FOUND
@@ -410,17 +427,18 @@ def test_lost_connection_is_made_anew(proxy, at_proxy, options, questions_of_a_r
         assert groups.find_with_permissions(ROSA, permissions) == FOUND
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"*0\r\n",
-        b"*1\r\n:1\r\n",
-        b"+OK\r\n",
-        b":1\r\n",
-        b"*2\r\n*0\r\n:1\r\n",
-        b"*1\r\n*1\r\n:1\r\n",
-    ],
-)
+NONSENSE = [
+    *(b"*0\r\n", b"*2\r\n*0\r\n*0\r\n", b"+OK\r\n", b":1\r\n"),
+    b"*4\r\n:1\r\n:1\r\n:0\r\n$0\r\n\r\n",
+    b"*4\r\n:0\r\n$1\r\na\r\n:0\r\n$0\r\n\r\n",
+    b"*4\r\n:2\r\n$1\r\na\r\n:0\r\n$0\r\n\r\n",
+    b"*4\r\n:-1\r\n$1\r\na\r\n:0\r\n$0\r\n\r\n",
+    b"*4\r\n$1\r\n1\r\n$1\r\na\r\n:0\r\n$0\r\n\r\n",
+    b"*4\r\n:1\r\n$1\r\na\r\n:1\r\n$-1\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", NONSENSE)
 @pytest.mark.parametrize("options", [{}, {"namespace": "tests"}], ids=["plain", "indexed"])
 def test_reply_that_makes_no_sense(options, reply):
     with FakeServer(lambda _: reply) as server:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import MappingProxyType
 
 import pytest
 from harness.sources import Groups
@@ -52,6 +53,8 @@ def test_groups_of_a_subclass(groups, permissions, proxy):
             {"print"} if isinstance(other, Renamed) else {"newspaper.print", "publish"}
         )
         assert set(identity) == {"user", "groups"}
+    unchangeable = MappingProxyType({"groups": ["editors of the day"]})
+    assert other.get_permissions(unchangeable, "rosa") == ["print"]
     assert other.get_groups(None, "rosa") == ["editors of the day"]
 
 

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
-from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
 
@@ -22,7 +21,6 @@ from repoze.what.adapters import (
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
-from .connection.exchange import BETWEEN_REFUSALS
 from .findings import Finding
 from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
@@ -502,8 +500,6 @@ class RedisGroupAdapter(RedisAdapter):
 
     DB_NAME = 1
     source_kind = "groups"
-    # Until when the server is not asked for both: it has refused to.
-    _asks_apart_until = 0.0
     # The last adapter of permissions that was met, and whether the server can be asked for both.
     _last_joined: tuple[RedisAdapter | None, bool] = None, False
 
@@ -515,17 +511,14 @@ class RedisGroupAdapter(RedisAdapter):
         That is one question to the server where one connection reaches both sources, as it does
         where both adapters are given one client; both answers are then of one moment. Else it is
         two: with a near cache, where *permissions* is another kind of adapter, or a lookup of
-        either is a subclass's own, and before Redis 7.0.
+        either is a subclass's own, before Redis 7.0, and where NUL is in a name.
 
         :param hint: credentials, as for `find_sections`.
         :param permissions: the adapter of the source of permissions.
         """
-        if self._joins(permissions):
-            found = self._find_jointly(hint, permissions)
-            if found is not None:
-                return found
-            # It may be permitted by then, or another server have taken its place.
-            self._asks_apart_until = monotonic() + BETWEEN_REFUSALS
+        found = self._find_jointly(hint, permissions) if self._joins(permissions) else None
+        if found is not None:
+            return found
         groups = self.find_sections(hint)
         return groups, find_many(permissions, groups)
 
@@ -536,7 +529,6 @@ class RedisGroupAdapter(RedisAdapter):
             and permissions._near_cache is None  # noqa: SLF001 - its sibling
             and _function(self.find_sections) is RedisAdapter.find_sections
             and _function(permissions.find_sections_many) is RedisAdapter.find_sections_many
-            and monotonic() >= self._asks_apart_until
             and self._reaches(permissions)
         )
 

@@ -21,6 +21,16 @@ def texts(reply: Any) -> list[bytes] | set[bytes]:
     return reply
 
 
+def joined_texts(length: Any, reply: Any) -> list[bytes] | None:
+    """Return the *length* texts in *reply*, which has NUL between two; `None` if it is in one."""
+    if not isinstance(reply, bytes):
+        raise InvalidResponse(f"names were expected, not {described(reply)}")
+    found = reply.split(b"\0") if number(length) else []
+    if len(found) < length or (reply and not length):
+        raise InvalidResponse(f"{length} names were expected, not {described(reply)}")
+    return found if len(found) == length else None
+
+
 def array(reply: Any, *, length: int | None = None) -> list[Any]:
     """Return *reply*, which is an array, of *length* elements if that is given."""
     if not isinstance(reply, list) or length not in {None, len(reply)}:

@@ -77,7 +77,7 @@ class IndexedLayout(Layout):
     """
 
     _REPEATS_WRITES = True
-    _FIND_WITH = script("indexed/find_sections_with")
+    _FIND_WITH = script("joined", "indexed/find_sections_with")
     _READS: Mapping[str, Script] = {
         operation: script(f"indexed/{operation}")
         for operation in ("get_sections_page", "get_many_section_items", "review")

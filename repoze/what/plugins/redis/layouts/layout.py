@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any, ClassVar, TypeVar
 
 import redis
@@ -21,9 +22,14 @@ from repoze.what.adapters import (
     NonExistingSectionError,
 )
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.exchange import Exchange, Script, is_refused_command
+from repoze.what.plugins.redis.connection.exchange import (
+    BETWEEN_REFUSALS,
+    Exchange,
+    Script,
+    is_refused_command,
+)
 from repoze.what.plugins.redis.connection.failures import Operation
-from repoze.what.plugins.redis.connection.replies import array, flag, pages, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, joined_texts, pages, texts
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
 
@@ -74,6 +80,8 @@ class Layout(ABC):
         self.reader = reader or database
         self._wait_replicas = wait_replicas
         self._saving = saving
+        # Until when `find_sections_with` asks nothing: the server has refused it.
+        self._asks_apart_until = 0.0
 
     @abstractmethod
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
@@ -94,25 +102,28 @@ class Layout(ABC):
         One of them may be named more than once. What has the empty name is no section, and no item.
 
         :param other: what this one joins.
-        :return: `None` where the server cannot answer both at once, or the user may not have it do
-            so.
+        :return: `None` where each is to be asked by itself: the server cannot answer both at once,
+            the user may not have it do so, or NUL is in a name.
         """
+        if monotonic() < self._asks_apart_until:
+            return None
 
         def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
             try:
-                reply = self._read_joint(exchange, item, other)
+                reply = array(self._read_joint(exchange, item, other), length=4)
             except redis.ResponseError as error:
-                if is_refused_command(error):
-                    return None
-                raise
-            first, *more = array(reply)
-            return texts(first), [name for part in more for name in texts(part)]
+                if not is_refused_command(error):
+                    raise
+                self._asks_apart_until = monotonic() + BETWEEN_REFUSALS
+                return None
+            first, second = joined_texts(*reply[:2]), joined_texts(*reply[2:])
+            return None if first is None or second is None else (first, second)
 
         return self.reader.run(Operation("find_with_permissions", (item,)), read)
 
     @abstractmethod
     def _read_joint(self, exchange: Exchange, item: bytes, other: Any) -> Any:
-        """Return the sections that *item* is in, and then, in parts, those of *other*."""
+        """Return the sections that *item* is in and those of *other*, as ``joined.lua`` does."""
 
     @abstractmethod
     def section_exists(self, section: bytes) -> bool:

@@ -30,7 +30,7 @@ class PlainLayout(Layout):
     # Among the keys of 2009 there is no room to note what has been done.
     _REPEATS_WRITES = False
     _FIND = script("plain/sections_of", "plain/find_sections")
-    _FIND_WITH = script("plain/sections_of", "plain/find_sections_with")
+    _FIND_WITH = script("joined", "plain/sections_of", "plain/find_sections_with")
     _READS: Mapping[str, Script] = {
         operation: script(f"plain/{operation}")
         for operation in (

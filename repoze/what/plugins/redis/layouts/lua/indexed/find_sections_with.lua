@@ -2,11 +2,9 @@
 --
 -- KEYS[1]: the key of the item. ARGV[1]: what the keys of the other kind's items begin with.
 -- ARGV[2]: the number of the other kind's database, where it is another.
--- Returns the names of the first, and then those of the second, in several arrays where they are
--- many; one may be named twice.
+-- Returns both as joined does; one may be named twice.
 
 local sections = redis.call('SMEMBERS', KEYS[1])
-local reply = {sections}
 local keys = {}
 for i = 1, #sections do
   -- What has the empty name is none, whoever wrote it.
@@ -14,12 +12,13 @@ for i = 1, #sections do
     keys[#keys + 1] = ARGV[1] .. sections[i]
   end
 end
-if ARGV[2] then
+if ARGV[2] and #keys > 0 then
   -- Of this script alone: who has called it stays in the database that he has selected.
   redis.call('SELECT', ARGV[2])
 end
+local others = {}
 -- Lua's unpack takes a little less than 8,000 values.
 for first = 1, #keys, 5000 do
-  reply[#reply + 1] = redis.call('SUNION', unpack(keys, first, math.min(first + 4999, #keys)))
+  others[#others + 1] = redis.call('SUNION', unpack(keys, first, math.min(first + 4999, #keys)))
 end
-return reply
+return joined({sections}, others)

@@ -1,7 +1,7 @@
 -- The sections that an item is in, and those of another database that any of these is an item of.
 --
 -- ARGV[1]: the item. ARGV[2]: the number of the other database.
--- Returns the names of the first, and those of the second, if there can be any; one may be named twice.
+-- Returns both as joined does; one may be named twice.
 
 local sections = sections_of({ARGV[1]})
 local named = {}
@@ -12,8 +12,8 @@ for i = 1, #sections do
   end
 end
 if #named == 0 then
-  return {sections}
+  return joined({sections}, {})
 end
 -- Of this script alone: who has called it stays in the database that he has selected.
 redis.call('SELECT', ARGV[2])
-return {sections, sections_of(named)}
+return joined({sections}, {sections_of(named)})
