@@ -4,9 +4,8 @@ import errno
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from queue import Empty
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import redis
 from redis.sentinel import MasterNotFoundError, SlaveNotFoundError
@@ -210,8 +209,7 @@ def text_of(error: Exception) -> str:
     return _QUOTATION.sub("", getattr(error, "without_password", str(error)))
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """What was asked of which server, for people to read: *operation* on *names*."""
 
     name: str
