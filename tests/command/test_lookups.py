@@ -48,6 +48,19 @@ def test_no(run, user, permission):
     assert json.loads(result.stdout)["allowed"] is False
 
 
+def test_who_can(done, run):
+    assert done("who-can", "write") == "ben\nrosa\n"
+    assert done("who-can", "sell") == ""
+    assert json.loads(done("who-can", "publish", "--json")) == {
+        "permission": "publish",
+        "users": ["ben", "rosa"],
+    }
+    for permission in ("fly", ""):
+        result = run("who-can", permission)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert result.stderr == f"Error: There is no permission {permission!r}.\n"
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_no_such_permission(run, options):
     """It is no refusal: somebody asks for the wrong name."""
@@ -63,6 +76,8 @@ def test_no_such_permission(run, options):
     [
         ("no groups", ("who", "rosa")),
         ("no permissions", ("can", "rosa", "write")),
+        ("no permissions", ("who-can", "write")),
+        ("no groups", ("users", "list")),
         ("no groups", ("groups", "list")),
         ("no permissions", ("permissions", "list")),
         (NEITHER, ("check",)),

@@ -1,5 +1,7 @@
 """The commands ``users ...``."""
 
+import json
+
 import pytest
 
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -68,3 +70,8 @@ def test_delete_when_somebody_else_does_it_first(run, groups, monkeypatch):
     result = run("users", "delete", "rosa", "--yes")
     assert (result.exit_code, result.stderr) == (0, GOES)
     assert groups.find_sections({"repoze.what.userid": "rosa"}) == set()
+
+
+def test_list(done, staff):
+    assert done("users", "list") == "ben\nrosa\n"
+    assert json.loads(done("users", "list", "--json")) == ["ben", "rosa"]

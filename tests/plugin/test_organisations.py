@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from repoze.what.middleware import AuthorizationMetadata
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 
 DATA = Path(__file__).parents[1] / "organisations"
 
@@ -57,3 +57,17 @@ def test_organisation(server, options, organisation, number_of_users, thorough):
         credentials = environ["repoze.what.credentials"]
         assert set(credentials["groups"]) == groups_of[user]
         assert set(credentials["permissions"]) == expected.get(user, set())
+
+    pair = Adapters(group_source, permission_source)
+    users_with = defaultdict(set)
+    for user, permissions in expected.items():
+        for permission in permissions:
+            users_with[permission].add(user)
+    permissions = sorted(permission_source.get_section_names())
+    if not thorough:
+        permissions = permissions[:: 1 + len(permissions) // 200]
+    for permission in permissions:
+        assert pair.users_with(permission) == users_with[permission]
+        for user in users[:5]:
+            assert pair.can(user, permission) is (user in users_with[permission])
+            assert pair.why(user, permission) <= groups_of[user]

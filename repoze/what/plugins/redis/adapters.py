@@ -522,6 +522,38 @@ class RedisGroupAdapter(RedisAdapter):
         groups = self.find_sections(hint)
         return groups, find_many(permissions, groups)
 
+    def find_shared(
+        self, hint: Any, permissions: SourceAdapter, permission: Name
+    ) -> set[str] | None:
+        """Return the groups of *hint* that have *permission*.
+
+        :param hint: credentials, as for `find_sections`.
+        :param permissions: the adapter of the source of permissions.
+        :return: `None` where `find_with_permissions` would take two questions, too.
+        """
+        if not self._joins(permissions):
+            return None
+        user, name = encode(self._user_id(hint)), encode(permission)
+        if user is None or name is None:
+            return set()
+        other = permissions._layout  # noqa: SLF001 - its sibling
+        found = self._layout.find_shared(user, other, name)
+        return None if found is None else decode_all(filter(None, found))
+
+    def find_items_through(self, permissions: SourceAdapter, permission: Name) -> set[str] | None:
+        """Return the users in any group that has *permission*.
+
+        :param permissions: the adapter of the source of permissions.
+        :return: `None` where `find_with_permissions` would take two questions, too.
+        :raises NonExistingSectionError: where there is no such permission.
+        """
+        name = encode(permission)
+        if name is None or not self._joins(permissions):
+            return None
+        other = permissions._layout  # noqa: SLF001 - its sibling
+        found = self._layout.find_items_through(other, name)
+        return None if found is None else decode_all(filter(None, found[1]))
+
     def _joins(self, permissions: SourceAdapter) -> TypeGuard["RedisPermissionAdapter"]:
         return (
             isinstance(permissions, RedisPermissionAdapter)

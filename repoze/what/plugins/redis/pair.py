@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+from .names import Name, decode, encode
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
 
@@ -11,10 +12,71 @@ _DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
 
 class Adapters(NamedTuple):
-    """An adapter of groups and one of permissions, each with a pool of connections of its own."""
+    """An adapter of groups and one of permissions, each with a pool of connections of its own.
+
+    Each question is one round trip where one connection reaches both sources, as it does where both
+    adapters have one client. Elsewhere it is more, and none where a near cache has the answers.
+    Users, groups and permissions are what the adapters take for names. All methods raise
+    `SourceError` where the server refuses, and `SourceUnavailable` where it cannot be asked.
+    """
 
     groups: RedisGroupAdapter
     permissions: RedisPermissionAdapter
+
+    def groups_of(self, user: Name) -> set[str]:
+        """Return the groups that *user* is in."""
+        return self.groups.find_sections(_credentials(user))
+
+    def permissions_of(self, user: Name) -> set[str]:
+        """Return what any group of *user* is permitted."""
+        return self.groups.find_with_permissions(_credentials(user), self.permissions)[1]
+
+    def can(self, user: Name, permission: Name) -> bool:
+        """Return whether any group of *user* has *permission*."""
+        shared = self._shared(user, permission)
+        if shared is not None:
+            return bool(shared)
+        return _text(permission) in self.permissions_of(user)
+
+    def why(self, user: Name, permission: Name) -> set[str]:
+        """Return the groups of *user* that have *permission*: none, where *user* has it not."""
+        shared = self._shared(user, permission)
+        if shared is not None:
+            return shared
+        wanted = _text(permission)
+        return {
+            group
+            for group in self.groups_of(user)
+            if wanted in self.permissions.find_sections(group)
+        }
+
+    def users_in(self, group: Name) -> set[str]:
+        """Return the users in *group*.
+
+        :raises NonExistingSectionError: where there is no such group.
+        """
+        return self.groups.get_section_items(group)
+
+    def users_with(self, permission: Name) -> set[str]:
+        """Return the users in any group that has *permission*.
+
+        :raises NonExistingSectionError: where there is no such permission.
+        """
+        found = self.groups.find_items_through(self.permissions, permission)
+        if found is not None:
+            return found
+        groups = self.permissions.get_section_items(permission)
+        return set().union(*self.groups.get_many_section_items(groups).values())
+
+    def remove_user(self, user: Name) -> set[str]:
+        """Take *user* out of all groups, and return these.
+
+        :raises ItemNotPresentError: where *user* is in none.
+        """
+        return self.groups.remove_item(user)
+
+    def _shared(self, user: Name, permission: Name) -> set[str] | None:
+        return self.groups.find_shared(_credentials(user), self.permissions, permission)
 
 
 def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") -> Adapters:
@@ -59,6 +121,15 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
             f"{prefix}{_GROUPS_DB} and {prefix}{_PERMISSIONS_DB}, or {prefix}namespace."
         )
     return adapters
+
+
+def _credentials(user: Name) -> dict[str, Name]:
+    return {"repoze.what.userid": user}
+
+
+def _text(name: Name) -> str | None:
+    encoded = encode(name)
+    return None if encoded is None else decode(encoded)
 
 
 def _refuse_unknown(options: Iterable[str], known: Iterable[str], prefix: str) -> None:

@@ -1,13 +1,14 @@
-"""The commands ``who`` and ``can``: what the application would find."""
+"""The commands ``who``, ``can`` and ``who-can``: what the application would find."""
 
 import click
 
+from repoze.what.adapters import NonExistingSectionError
 from repoze.what.plugins.redis.names import described
 from repoze.what.printable import printable
 
 from .completion import complete_permissions, complete_users
 from .failures import NotThere
-from .output import echo_json, echo_section, json_option
+from .output import echo_json, echo_lines, echo_section, json_option
 from .sources import Sources, exists, pass_sources
 
 _NO = 1
@@ -47,7 +48,7 @@ def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
     The exit status is 0 where it is so, 1 where it is not, 3 where there is no such permission, and
     2 where it could not be found out.
     """
-    groups = _permissions_of(sources, _groups_of(sources, user)).get(permission, [])
+    groups = sorted(sources.adapters.why(user, permission))
     if not groups:
         _expect_permission(sources, permission)
         sources.expect_something("groups")
@@ -59,6 +60,28 @@ def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
         click.echo(printable(f"yes, by {', '.join(groups)}") if groups else "no")
     if not groups:
         raise click.exceptions.Exit(_NO)
+
+
+@click.command()
+@click.argument("permission", shell_complete=complete_permissions)
+@json_option
+@pass_sources
+def who_can(sources: Sources, permission: str, *, as_json: bool) -> None:
+    """Print the users who have PERMISSION, one on a line.
+
+    Where there is no such permission, the exit status is 3.
+    """
+    try:
+        users = sorted(sources.adapters.users_with(permission))
+    except NonExistingSectionError:
+        _expect_permission(sources, permission)
+        raise
+    if not users:
+        sources.tell_if_mistyped("groups")
+    if as_json:
+        echo_json({"permission": permission, "users": users})
+    else:
+        echo_lines(users)
 
 
 def _expect_permission(sources: Sources, permission: str) -> None:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "users": ".users:users",
     "who": ".lookups:who",
     "can": ".lookups:can",
+    "who-can": ".lookups:who_can",
     "check": ".review:check",
     "repair": ".review:repair",
     "export": ".transfer:export",

@@ -10,7 +10,7 @@ from repoze.what.plugins.redis.names import described
 from .asking import ask, yes_option
 from .completion import complete_users
 from .failures import Failure
-from .output import count, some
+from .output import count, echo_json, echo_lines, json_option, some
 from .sources import Sources, pass_sources
 
 _user = click.argument("user", shell_complete=complete_users)
@@ -18,7 +18,22 @@ _user = click.argument("user", shell_complete=complete_users)
 
 @click.group()
 def users() -> None:
-    """Rename users, and take them out of all groups."""
+    """List users, rename them, and take them out of all groups."""
+
+
+@users.command(name="list")
+@json_option
+@pass_sources
+def list_(sources: Sources, *, as_json: bool) -> None:
+    """Print all who are in any group, one on a line."""
+    groups = sources.groups.get_all_sections()
+    if not groups:
+        sources.expect_something("groups")
+    names = sorted(set().union(*groups.values()))
+    if as_json:
+        echo_json(names)
+    else:
+        echo_lines(names)
 
 
 @users.command()

@@ -78,6 +78,8 @@ class IndexedLayout(Layout):
 
     _REPEATS_WRITES = True
     _FIND_WITH = script("joined", "indexed/find_sections_with")
+    _FIND_SHARED = script("indexed/find_shared")
+    _FIND_ITEMS_THROUGH = script("joined", "indexed/find_items_through")
     _READS: Mapping[str, Script] = {
         operation: script(f"indexed/{operation}")
         for operation in ("get_sections_page", "get_many_section_items", "review")
@@ -121,12 +123,34 @@ class IndexedLayout(Layout):
         return isinstance(other, IndexedLayout) and self.reader.reaches(other.reader)
 
     def _read_joint(self, exchange: Exchange, item: bytes, other: "IndexedLayout") -> Any:
-        elsewhere = [] if self.reader.number == other.reader.number else [other.reader.number]
         return exchange.evaluate_read_only(
             self._FIND_WITH,
             (self.keys.item_prefix + item,),
-            (other.keys.item_prefix, *(b"%d" % each for each in elsewhere)),
+            (other.keys.item_prefix, *self._elsewhere(other)[:1]),
         )
+
+    def _read_shared(
+        self, exchange: Exchange, item: bytes, other: "IndexedLayout", section: bytes
+    ) -> Any:
+        keys = self.keys.item_prefix + item, other.keys.section_prefix + section
+        elsewhere = self._elsewhere(other)
+        if not elsewhere:
+            return exchange.send("SINTER", *keys)
+        return exchange.evaluate_read_only(self._FIND_SHARED, keys[:1], (keys[1], *elsewhere[:1]))
+
+    def _read_items_through(
+        self, exchange: Exchange, other: "IndexedLayout", section: bytes
+    ) -> Any:
+        return exchange.evaluate_read_only(
+            self._FIND_ITEMS_THROUGH,
+            (self.keys.sections,),
+            (other.keys.sections, section, *self._elsewhere(other)),
+        )
+
+    def _elsewhere(self, other: "IndexedLayout") -> list[bytes]:
+        """Return the numbers of the database of *other* and of this one, where they are two."""
+        numbers = [other.reader.number, self.reader.number]
+        return [b"%d" % each for each in numbers] if len(set(numbers)) > 1 else []
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         [items] = self.reader.run(

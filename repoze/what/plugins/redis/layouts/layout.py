@@ -80,8 +80,8 @@ class Layout(ABC):
         self.reader = reader or database
         self._wait_replicas = wait_replicas
         self._saving = saving
-        # Until when `find_sections_with` asks nothing: the server has refused it.
-        self._asks_apart_until = 0.0
+        # By operation: until when the server, which has refused it, is not asked it of two sources.
+        self._refused_until: dict[str, float] = {}
 
     @abstractmethod
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
@@ -105,25 +105,74 @@ class Layout(ABC):
         :return: `None` where each is to be asked by itself: the server cannot answer both at once,
             the user may not have it do so, or NUL is in a name.
         """
-        if monotonic() < self._asks_apart_until:
-            return None
 
         def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
-            try:
-                reply = array(self._read_joint(exchange, item, other), length=4)
-            except redis.ResponseError as error:
-                if not is_refused_command(error):
-                    raise
-                self._asks_apart_until = monotonic() + BETWEEN_REFUSALS
-                return None
-            first, second = joined_texts(*reply[:2]), joined_texts(*reply[2:])
-            return None if first is None or second is None else (first, second)
+            return _two_lists(self._read_joint(exchange, item, other))
 
-        return self.reader.run(Operation("find_with_permissions", (item,)), read)
+        return self._ask_jointly(Operation("find_with_permissions", (item,)), read)
 
     @abstractmethod
     def _read_joint(self, exchange: Exchange, item: bytes, other: Any) -> Any:
         """Return the sections that *item* is in and those of *other*, as ``joined.lua`` does."""
+
+    def find_shared(self, item: bytes, other: "Layout", section: bytes) -> Iterable[bytes] | None:
+        """Return the sections that *item* is in and that are items of *section* of *other*.
+
+        What has the empty name is no section.
+
+        :param other: what this one joins.
+        :return: `None` as `find_sections_with` does.
+        """
+        return self._ask_jointly(
+            Operation("why", (item, section)),
+            lambda exchange: texts(self._read_shared(exchange, item, other, section)),
+        )
+
+    @abstractmethod
+    def _read_shared(self, exchange: Exchange, item: bytes, other: Any, section: bytes) -> Any:
+        """Return the names of the sections of `find_shared`."""
+
+    def find_items_through(
+        self, other: "Layout", section: bytes
+    ) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+        """Return the items of *section* of *other*, and those of the sections that they name here.
+
+        One of them may be named more than once. What has the empty name is none.
+
+        :param other: what this one joins.
+        :return: `None` as `find_sections_with` does.
+        :raises NonExistingSectionError: where there is no *section*.
+        """
+
+        def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+            reply = array(self._read_items_through(exchange, other, section))
+            if not reply:
+                raise no_section(section, other.reader)
+            return _two_lists(reply)
+
+        return self._ask_jointly(Operation("users_with", (section,)), read)
+
+    @abstractmethod
+    def _read_items_through(self, exchange: Exchange, other: Any, section: bytes) -> Any:
+        """Return both lists of `find_items_through` as ``joined.lua`` does, or an empty array."""
+
+    def _ask_jointly(
+        self, operation: Operation, read: Callable[[Exchange], Answer]
+    ) -> Answer | None:
+        """Return what *read* does; `None` where the server refuses, which is remembered."""
+        if monotonic() < self._refused_until.get(operation.name, 0):
+            return None
+
+        def read_or_refused(exchange: Exchange) -> Answer | None:
+            try:
+                return read(exchange)
+            except redis.ResponseError as error:
+                if not is_refused_command(error):
+                    raise
+                self._refused_until[operation.name] = monotonic() + BETWEEN_REFUSALS
+                return None
+
+        return self.reader.run(operation, read_or_refused)
 
     @abstractmethod
     def section_exists(self, section: bytes) -> bool:
@@ -413,6 +462,12 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
     """Return the error that says so; *kind* is what the key of that name holds."""
     found = "" if kind == "none" else f": the key of that name holds a {kind}, not a set"
     return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
+
+
+def _two_lists(reply: Any) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+    first, second = array(reply, length=4)[:2], reply[2:]
+    found, others = joined_texts(*first), joined_texts(*second)
+    return None if found is None or others is None else (found, others)
 
 
 def _scan(

@@ -31,6 +31,8 @@ class PlainLayout(Layout):
     _REPEATS_WRITES = False
     _FIND = script("plain/sections_of", "plain/find_sections")
     _FIND_WITH = script("joined", "plain/sections_of", "plain/find_sections_with")
+    _FIND_SHARED = script("plain/members", "plain/find_shared")
+    _FIND_ITEMS_THROUGH = script("joined", "plain/members", "plain/find_items_through")
     _READS: Mapping[str, Script] = {
         operation: script(f"plain/{operation}")
         for operation in (
@@ -63,8 +65,24 @@ class PlainLayout(Layout):
 
     def _read_joint(self, exchange: Exchange, item: bytes, other: "PlainLayout") -> Any:
         return exchange.evaluate_read_only(
-            self._FIND_WITH, _TWO_SLOTS, (item, b"%d" % other.reader.number)
+            self._FIND_WITH, _TWO_SLOTS, (item, self._databases(other)[0])
         )
+
+    def _read_shared(
+        self, exchange: Exchange, item: bytes, other: "PlainLayout", section: bytes
+    ) -> Any:
+        databases = self._databases(other)
+        return exchange.evaluate_read_only(
+            self._FIND_SHARED, _TWO_SLOTS, (item, section, *databases)
+        )
+
+    def _read_items_through(self, exchange: Exchange, other: "PlainLayout", section: bytes) -> Any:
+        return exchange.evaluate_read_only(
+            self._FIND_ITEMS_THROUGH, _TWO_SLOTS, (section, *self._databases(other))
+        )
+
+    def _databases(self, other: "PlainLayout") -> tuple[bytes, bytes]:
+        return b"%d" % other.reader.number, b"%d" % self.reader.number
 
     def get_section_items(self, section: bytes) -> set[bytes]:  # noqa: D102
         def read(exchange: Exchange) -> set[bytes]:

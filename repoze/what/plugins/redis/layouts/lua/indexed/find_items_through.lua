@@ -1,0 +1,31 @@
+-- The items of a section of another kind, and what is in the sections of this kind that they name.
+--
+-- KEYS[1]: the key of this kind's section names; the others begin like it. ARGV[1]: that of the other
+-- kind's. ARGV[2]: the name of its section. ARGV[3] and ARGV[4]: the numbers of its database and of this
+-- kind's, where they are two.
+-- Returns both as joined does; an item may be named twice. Where there is no such section, an empty array.
+
+if ARGV[3] then
+  -- Of this script alone: who has called it stays in the database that he has selected.
+  redis.call('SELECT', ARGV[3])
+end
+if redis.call('SISMEMBER', ARGV[1], ARGV[2]) == 0 then
+  return {}
+end
+local sections = redis.call('SMEMBERS', string.sub(ARGV[1], 1, -2) .. ':' .. ARGV[2])
+local keys = {}
+for i = 1, #sections do
+  -- What has the empty name is none, whoever wrote it.
+  if sections[i] ~= '' then
+    keys[#keys + 1] = string.sub(KEYS[1], 1, -2) .. ':' .. sections[i]
+  end
+end
+if ARGV[3] then
+  redis.call('SELECT', ARGV[4])
+end
+local items = {}
+-- Lua's unpack takes a little less than 8,000 values.
+for first = 1, #keys, 5000 do
+  items[#items + 1] = redis.call('SUNION', unpack(keys, first, math.min(first + 4999, #keys)))
+end
+return joined({sections}, items)
