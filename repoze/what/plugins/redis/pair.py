@@ -17,7 +17,8 @@ class Adapters(NamedTuple):
     Each question is one round trip where one connection reaches both sources, as it does where both
     adapters have one client. Elsewhere it is more, and none where a near cache has the answers.
     Users, groups and permissions are what the adapters take for names. All methods raise
-    `SourceError` where the server refuses, and `SourceUnavailable` where it cannot be asked.
+    `~repoze.what.adapters.SourceError` where the server refuses, and
+    `~repoze.what.adapters.SourceUnavailable` where it cannot be asked.
     """
 
     groups: RedisGroupAdapter
