@@ -16,12 +16,13 @@ import pytest
 import redis
 from harness import servers
 from harness.forks import forked
+from harness.operations import fill
 from harness.proxy import HOLD_REPLY, Proxy
 from harness.virtual_time import VirtualTime, VirtualTimeManagedConnection
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceUnavailable
-from repoze.what.plugins.redis import RedisPermissionAdapter
+from repoze.what.plugins.redis import RedisPermissionAdapter, adapters
 from repoze.what.plugins.redis.connection import primary as primary_module
 from repoze.what.plugins.redis.connection.database import WATCH_EVERY, ServerDatabase
 from repoze.what.plugins.redis.connection.failures import Operation
@@ -547,3 +548,35 @@ class TestFork:
         servers.wait_until(lambda: clients_of(primary) == 1)
         opened.close()
         servers.wait_until(lambda: clients_of(primary) == 0)
+
+
+def test_primary_that_was_relieved_says_so(executable, options, monkeypatch):
+    """At once, also before Sentinel is asked again: what was revoked elsewhere is not granted."""
+    if "valkey" not in servers.version(executable):
+        pytest.skip("Valkey has it since 8.0")
+    monkeypatch.setattr(adapters, "WATCH_EVERY", 3600)
+    first, second = servers.RedisServer(executable), servers.RedisServer(executable)
+    addresses = [first.port]
+
+    class FixedSentinel(Sentinel):
+        def discover_master(self, service_name):
+            return servers.HOST, addresses[-1]
+
+    try:
+        adapter = RedisPermissionAdapter(FixedSentinel([]).master_for("staff"), **options)
+        fill(first.client(), **options)
+        assert adapter.find_sections("staff") == {"edit"}
+        addresses.append(second.port)
+        first.client().replicaof(servers.HOST, 1)
+        assert adapter.find_sections("staff") == set()
+        adapter.create_section("new")
+        there = RedisPermissionAdapter(second.client(), **options)
+        assert there.get_section_names() == {"new"}
+        # Where Sentinel does not know it yet, nothing is answered.
+        second.client().replicaof(servers.HOST, 1)
+        with pytest.raises(SourceUnavailable, match="it was relieved: REDIRECT"):
+            adapter.find_sections("staff")
+        adapter.close()
+    finally:
+        first.stop()
+        second.stop()

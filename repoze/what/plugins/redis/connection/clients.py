@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from inspect import Parameter, signature
@@ -74,6 +75,10 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
             _connect_and_select, settings.get("redis_connect_func")
         )
     derived: ConnectionPool
+    if isinstance(pool, SentinelConnectionPool) and pool.is_master:
+        settings["redis_connect_func"] = partial(
+            _connect_and_announce, settings.get("redis_connect_func")
+        )
     if isinstance(pool, SentinelConnectionPool):
         derived = SentinelConnectionPool(
             pool.service_name,
@@ -178,13 +183,28 @@ def _connect_and_select(
     shake_hands: Callable[[Any], None] | None, connection: redis.Connection
 ) -> None:
     # A handshake of somebody's own may leave the connection in database 0.
+    _shake_hands(shake_hands, connection)
+    connection.send_command("SELECT", connection.db)
+    if connection.read_response(disable_decoding=True) != b"OK":
+        raise redis.ConnectionError(f"the server did not select database {connection.db}")
+
+
+def _connect_and_announce(
+    shake_hands: Callable[[Any], None] | None, connection: redis.Connection
+) -> None:
+    # A primary that was relieved then answers REDIRECT, in the place of what is no longer so.
+    # Valkey has it since 8.0; what others say of it is no matter.
+    _shake_hands(shake_hands, connection)
+    connection.send_command("CLIENT", "CAPA", "redirect")
+    with suppress(redis.ResponseError):
+        connection.read_response(disable_decoding=True)
+
+
+def _shake_hands(shake_hands: Callable[[Any], None] | None, connection: redis.Connection) -> None:
     if shake_hands is None:
         connection.on_connect()
     else:
         shake_hands(connection)
-    connection.send_command("SELECT", connection.db)
-    if connection.read_response(disable_decoding=True) != b"OK":
-        raise redis.ConnectionError(f"the server did not select database {connection.db}")
 
 
 class _WhollyMade:

@@ -192,9 +192,14 @@ class Exchange:
         except redis.RedisError as error:
             if is_reply(error):
                 self._phase = _READ
-            if code_word(error) == "READONLY":
+            word = code_word(error)
+            if word == "READONLY":
                 # Connecting anew finds the primary, where Sentinel or the name's address knows it.
                 self.disconnect()
+            elif word == "REDIRECT":
+                # It is not the primary any more, and has done nothing.
+                self._phase = _UNSENT
+                raise redis.ConnectionError(f"it was relieved: {error}") from error
             raise
         self._phase = _READ
         return reply
