@@ -23,6 +23,7 @@ from repoze.what.adapters import (
     check_adapter,
     check_apart,
     find_many,
+    finds_with_permissions,
     is_asynchronous,
 )
 
@@ -309,15 +310,13 @@ def _find(
 ) -> tuple[set[str], set[str]]:
     if len(group_adapters) == len(permission_adapters) == 1:
         [adapter] = group_adapters.values()
-        find_with_permissions = getattr(adapter, "find_with_permissions", None)
-        if find_with_permissions is not None:
-            found = find_with_permissions(credentials, *permission_adapters.values())
-            groups, permissions = map(as_set, found)
-            return groups, permissions
-    groups = set()
+        if finds_with_permissions(adapter):
+            found = adapter.find_with_permissions(credentials, *permission_adapters.values())
+            return as_set(found[0]), as_set(found[1])
+    groups: set[str] = set()
     for adapter in group_adapters.values():
         groups |= as_set(adapter.find_sections(credentials))
-    permissions = set()
+    permissions: set[str] = set()
     for adapter in permission_adapters.values():
         permissions |= find_many(adapter, groups)
     return groups, permissions

@@ -10,6 +10,7 @@ import redis
 import webtest
 from harness import servers
 from harness.sources import Groups, Permissions
+from redis.sentinel import Sentinel
 from repoze.who.classifiers import default_challenge_decider, default_request_classifier
 from repoze.who.interfaces import IAuthenticator, IIdentifier, IMetadataProvider
 from repoze.who.middleware import PluggableAuthenticationMiddleware
@@ -306,6 +307,41 @@ def test_adapters_that_nothing_tells_apart(group_options, permission_options):
         )
 
 
+def test_one_place_by_other_names():
+    clients = {
+        "name": redis.Redis(host="LOCALHOST.", port=1),
+        "address": redis.Redis(host="127.0.0.1", port=1),
+    }
+    groups = RedisGroupAdapter(clients["name"], 3)
+    for permissions in (
+        RedisPermissionAdapter(clients["address"], 3),
+        RedisPermissionAdapter(clients["address"], "default", read_from=clients["name"]),
+    ):
+        if permissions.reads_from_replica:
+            groups = RedisGroupAdapter(clients["name"], 2)
+        with pytest.raises(ValueError, match="lie in one place"):
+            setup_auth(site, {"redis": groups}, {"redis": permissions})
+    socket, same = (
+        redis.Redis(unix_socket_path=path) for path in (b"/run/./r.sock", "/run/r.sock")
+    )
+    with pytest.raises(ValueError, match=r"Redis at /run/\./r.sock"):
+        setup_auth(site, {"": RedisGroupAdapter(socket, 3)}, {"": RedisPermissionAdapter(same, 3)})
+
+
+def test_services_of_one_name_that_are_two():
+    groups, permissions = (
+        kind(Sentinel([(host, 1)]).master_for("mymaster"), 3)
+        for kind, host in ((RedisGroupAdapter, "a"), (RedisPermissionAdapter, "b"))
+    )
+    setup_auth(site, {"redis": groups}, {"redis": permissions})
+    with pytest.raises(ValueError, match="lie in one place"):
+        setup_auth(
+            site,
+            {"redis": groups},
+            {"redis": RedisPermissionAdapter(Sentinel([("a", 1)]).slave_for("mymaster"), 3)},
+        )
+
+
 def test_adapters_that_something_tells_apart():
     elsewhere = redis.Redis(host=servers.HOST, port=2)
     groups = {
@@ -350,6 +386,20 @@ class AwaitedByCall:
     find_sections = Find()
 
 
+class AwaitedJointly(Groups):
+    async def find_with_permissions(self, hint, permissions):
+        return (), ()
+
+
+class OfNoPermissions(Groups):
+    def find_with_permissions(self, hint):
+        return (), ()
+
+
+class NothingJointly(Groups):
+    find_with_permissions = None
+
+
 class OfNoHint:
     def find_sections(self):
         return set()
@@ -362,6 +412,10 @@ NO_ADAPTERS += [
     ({"one": YieldedGroups()}, None, "YieldedGroups.find_sections is no method, or a coroutine"),
     ({"one": AwaitedByCall()}, None, "AwaitedByCall.find_sections is no method, or a coroutine"),
     ({"one": OfNoHint()}, None, "OfNoHint.find_sections takes no hint"),
+    *(
+        ({"one": kind()}, None, f"{kind.__name__}.find_with_permissions is no method")
+        for kind in (AwaitedJointly, OfNoPermissions, NothingJointly)
+    ),
 ]
 
 

@@ -51,6 +51,7 @@ class RedisServer:
 
     def __init__(self, executable: str, *options: str, port: int | None = None) -> None:
         self._is_guarded = version(executable).startswith("redis-6") and "--sentinel" not in options
+        self.executable = executable
         self.folder = tempfile.mkdtemp(prefix="redis-")
         self.unix_socket = str(Path(self.folder) / "redis.sock")
         _started.append(self)

@@ -1,5 +1,8 @@
 """Groups and permissions found at once: where they are, and that they are right where not."""
 
+import subprocess
+import sys
+from contextlib import nullcontext, suppress
 from itertools import product
 
 import pytest
@@ -16,6 +19,7 @@ from repoze.what.adapters import SourceError, SourceUnavailable
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import exchange
+from repoze.what.plugins.redis.connection.clients import way_to
 from repoze.what.plugins.redis.layouts import layout
 
 ROSA = {"repoze.what.userid": "rosa"}
@@ -270,6 +274,76 @@ class TestOneQuestion:
         assert groups.find_with_permissions(ROSA, other_client) == FOUND
         assert number_of_commands() == before + 1
 
+    def test_slot_that_is_being_moved(self, executable):
+        whole = cluster.running(executable)
+        whole.empty()
+        client = whole.client()
+        groups, permissions = fill(client, namespace="tests")
+        groups.create_section("idle")
+        groups.include_item("idle", "kim")
+        slot = client.keyslot("{tests}")
+        target = whole.other_primary(slot)
+        keys = [b"{tests}:permissions:item:editors", b"{tests}:groups:item:rosa"]
+        for _ in whole.move(slot, target, keys):
+            for user, found in {**USERS, "kim": ({"idle"}, set())}.items():
+                hint = {"repoze.what.userid": user}
+                # The union of several keys is refused while some of them are there and some here.
+                with suppress(SourceUnavailable) if user == "rosa" else nullcontext():
+                    assert groups.find_with_permissions(hint, permissions) == found
+
+    def test_settings_that_change(self, server, options):
+        """What counts is how the connections were made."""
+        other = servers.RedisServer(server.executable)
+        try:
+            fill(server.client(), **options)
+            client = server.client()
+            groups = RedisGroupAdapter(client, **options)
+            client.connection_pool.connection_kwargs["port"] = other.port
+            permissions = RedisPermissionAdapter(client, **options)
+            assert groups.find_with_permissions(ROSA, permissions) == (FOUND[0], set())
+            groups, permissions = connect(client, **options)
+            assert groups.find_with_permissions(ROSA, permissions) == (set(), set())
+            client.connection_pool.connection_kwargs["port"] = server.port
+            groups.close()
+            assert groups.find_with_permissions(ROSA, permissions) == (FOUND[0], set())
+        finally:
+            other.stop()
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{"min_other_sentinels": 2}, {"force_master_ip": "127.0.0.2"}],
+        ids=lambda settings: next(iter(settings)),
+    )
+    def test_sentinels_that_are_not_alike(self, settings):
+        addresses = [(servers.HOST, 1)]
+        try:
+            other = Sentinel(addresses, **settings)
+        except TypeError:
+            pytest.skip("this redis-py has no such setting")
+        ways = [
+            way_to(each.master_for("s").connection_pool, 0) for each in (Sentinel(addresses), other)
+        ]
+        assert ways[0] != ways[1]
+        assert ways[0] == way_to(Sentinel(addresses).master_for("s").connection_pool, 0)
+
+    def test_connections_that_go_anywhere(self, server, options):
+        """A class of somebody else's may choose the server by the number of the database."""
+        other = servers.RedisServer(server.executable)
+
+        class Elsewhere(redis.Connection):
+            def connect(self, *arguments, **options):
+                self.port = {1: server.port}.get(self.db, other.port)
+                return super().connect(*arguments, **options)
+
+        try:
+            pool = redis.ConnectionPool(connection_class=Elsewhere, host=servers.HOST)
+            groups, permissions = fill(redis.Redis(connection_pool=pool), **options)
+            assert other.client(db=2).dbsize() > 0
+            assert server.client(db=2).dbsize() == 0
+            assert groups.find_with_permissions(ROSA, permissions) == FOUND
+        finally:
+            other.stop()
+
     def test_near_cache(self, proxy, at_proxy):
         options = {"namespace": "tests"}
         for of_groups, of_permissions in product(({}, {"near_cache": True}), repeat=2):
@@ -297,6 +371,52 @@ class TestOneQuestion:
         assert groups.find_with_permissions(ROSA, fewer) == (FOUND[0], {"write"})
         permissions.find_sections_many = lambda groups: {"mocked"}
         assert groups.find_with_permissions(ROSA, permissions) == (FOUND[0], {"mocked"})
+
+    def test_what_stands_in_front_has_the_last_word(self, at_proxy, options):
+        class InFront:
+            def __init__(self, adapter):
+                self._adapter = adapter
+
+            def __getattr__(self, name):
+                return getattr(self._adapter, name)
+
+        class NotSuspended(InFront):
+            def find_sections(self, hint):
+                return set()
+
+        class NothingPermitted(InFront):
+            __class__ = RedisPermissionAdapter
+
+            def find_sections_many(self, hints):
+                return set()
+
+        groups, permissions = connect(at_proxy(), **options)
+        assert groups.find_with_permissions(ROSA, NothingPermitted(permissions)) == (
+            FOUND[0],
+            set(),
+        )
+        identity = {"repoze.who.userid": "rosa"}
+        AuthorizationMetadata({"": NotSuspended(groups)}, {"": permissions}).add_metadata(
+            {}, identity
+        )
+        assert (identity["groups"], identity["permissions"]) == ((), ())
+
+    @pytest.mark.parametrize("name", ["_items", "_find", "_ask_for_sections", "find_sections"])
+    def test_lookup_that_is_patched(self, at_proxy, options, monkeypatch, name):
+        groups, permissions = connect(at_proxy(), **options)
+        monkeypatch.setattr(RedisGroupAdapter, name, lambda *_: set())
+        assert groups.find_with_permissions(ROSA, permissions) == (set(), set())
+
+    def test_lookup_of_another_adapter(self, server, at_proxy, options):
+        groups, permissions = connect(at_proxy(), **options)
+        groups.find_sections = RedisGroupAdapter(server.client(), 9).find_sections
+        assert groups.find_with_permissions(ROSA, permissions) == (set(), set())
+
+    def test_number_of_the_database_as_text(self, server):
+        fill(server.client(), db=3, namespace="one")
+        groups = RedisGroupAdapter(server.client(db="3"), None, namespace="one")
+        permissions = RedisPermissionAdapter(server.client(db="3"), None, namespace="one")
+        assert groups.find_with_permissions(ROSA, permissions) == FOUND
 
     def test_permissions_of_another_kind(self, at_proxy, options):
         groups, _ = connect(at_proxy(), **options)
@@ -464,3 +584,27 @@ def test_late_reply_is_nobody_elses(proxy, options):
     proxy.release()
     ada = {"repoze.what.userid": "ada"}
     assert groups.find_with_permissions(ada, permissions) == USERS["ada"]
+
+
+def test_bytes_and_text_are_not_compared(server):
+    """With -bb, Python raises an error where they are."""
+    program = """
+import sys, redis
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+port = int(sys.argv[1])
+groups = RedisGroupAdapter(redis.Redis(port=port, client_name="x"))
+permissions = RedisPermissionAdapter(redis.Redis(port=port, client_name=b"x"))
+print(groups.find_with_permissions({"repoze.what.userid": "rosa"}, permissions))
+for wrong in ({"db": b"1"}, {"near_cache": b"1", "namespace": "x"}):
+    try:
+        RedisGroupAdapter(redis.Redis(), **wrong)
+    except TypeError as error:
+        print(error)
+"""
+    arguments = [sys.executable, "-bb", "-c", program, str(server.port)]
+    shown = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert shown.stderr == ""
+    assert shown.stdout == (
+        "(set(), set())\ndb is the number of a database, or None, not b'1'\n"
+        "near_cache is a number, not b'1'\n"
+    )

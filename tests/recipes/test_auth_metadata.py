@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytest
 from harness.sources import Groups
 
+from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.turbogears import RedisAuthMetadata
 
 
@@ -56,6 +57,28 @@ def test_groups_of_a_subclass(groups, permissions, proxy):
     unchangeable = MappingProxyType({"groups": ["editors of the day"]})
     assert other.get_permissions(unchangeable, "rosa") == ["print"]
     assert other.get_groups(None, "rosa") == ["editors of the day"]
+
+
+@pytest.mark.parametrize(
+    "given", [iter, tuple, lambda groups: [group.encode() for group in groups]]
+)
+def test_groups_in_another_form(groups, permissions, given):
+    authorization = AuthMetadata(groups, permissions)
+    identity = {}
+    identity["groups"] = given(authorization.get_groups(identity, "rosa"))
+    found = authorization.get_permissions(identity, "rosa")
+    assert set(found) == {"newspaper.print", "publish"}
+
+
+def test_one_name_in_place_of_groups(groups, permissions):
+    groups.create_section("e")
+    groups.include_item("e", "kim")
+    authorization = AuthMetadata(groups, permissions)
+    identity = {}
+    authorization.get_groups(identity, "kim")
+    identity["groups"] = "e"
+    with pytest.raises(SourceError, match="Several names are wanted, not 'e'"):
+        authorization.get_permissions(identity, "kim")
 
 
 def test_adapter_of_another_kind(permissions):

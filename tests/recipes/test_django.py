@@ -15,7 +15,7 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory  # noqa: E402
-from django_site.authorization import AuthorizationMiddleware  # noqa: E402
+from django_site.authorization import AuthorizationMiddleware, Unavailable  # noqa: E402
 
 from repoze.what.adapters import SourceUnavailable  # noqa: E402
 
@@ -65,12 +65,15 @@ def test_templates(django_settings, django_users, proxy, page):
     middleware = AuthorizationMiddleware(view)
     assert middleware(RequestFactory().get("/")).content.decode() == PAGES[page]
     proxy.lose_server()
-    try:
-        response = middleware(RequestFactory().get("/"))
-    except SourceUnavailable as error:
-        # As Django does with what comes out of a view.
-        response = middleware.process_exception(RequestFactory().get("/"), error)
+    response = middleware(RequestFactory().get("/"))
     assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+
+
+def test_what_a_view_asks(django_settings):
+    """It is not for the middlewares in between to make another answer of it."""
+    middleware = AuthorizationMiddleware(lambda request: None)
+    with pytest.raises(Unavailable):
+        middleware.process_exception(RequestFactory().get("/"), SourceUnavailable("gone"))
 
 
 def test_error_of_another_kind_passes():

@@ -7,7 +7,7 @@ groups that have them.
 
 from collections.abc import Callable, Iterable
 from inspect import isasyncgenfunction, iscoroutinefunction, signature
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 __all__ = [
     "AdapterError",
@@ -69,6 +69,20 @@ class SourceAdapter(Protocol):
 
         :param hint: to an adapter of groups, the credentials, a mapping with the user id at
             ``repoze.what.userid``; to one of permissions, a group.
+        :raises SourceError: where that cannot be found out.
+        """
+
+
+class JointAdapter(SourceAdapter, Protocol):
+    """What the middleware asks of an adapter of groups that can find permissions as well."""
+
+    def find_with_permissions(
+        self, hint: Any, permissions: SourceAdapter
+    ) -> tuple[Iterable[str], Iterable[str]]:
+        """Return the groups that belong to ``hint``, and what any of them is permitted.
+
+        :param hint: the credentials, as for `find_sections`.
+        :param permissions: the adapter of permissions, of any kind.
         :raises SourceError: where that cannot be found out.
         """
 
@@ -285,6 +299,15 @@ class BaseSourceAdapter:
         raise NotImplementedError
 
 
+def finds_with_permissions(adapter: object) -> TypeGuard[JointAdapter]:
+    """Return whether *adapter* finds groups and permissions at once, by ``find_with_permissions``.
+
+    Its class has to have that. What stands in front of another adapter, and passes on what it does
+    not have itself, has its own ``find_sections``, and the last word.
+    """
+    return hasattr(type(adapter), "find_with_permissions")
+
+
 def find_many(adapter: SourceAdapter, hints: Iterable[Any]) -> set[str]:
     """Return the sections that belong to any of *hints*, whether *adapter* can ask at once or not.
 
@@ -355,6 +378,13 @@ def check_adapter(adapter: object, kind: str, place: str) -> None:
             raise TypeError(f"{place} is no adapter: {name}.{method} is no method, or a coroutine")
         if not can_be_called(found, None):
             raise TypeError(f"{place} is no adapter: {name}.{method} takes no hint")
+    if kind == "groups" and finds_with_permissions(adapter):
+        found = adapter.find_with_permissions
+        if not callable(found) or is_asynchronous(found) or not can_be_called(found, None, None):
+            raise TypeError(
+                f"{place} is no adapter: {name}.find_with_permissions is no method that takes a "
+                "hint and an adapter, or a coroutine"
+            )
     other = {"groups": "permissions", "permissions": "groups"}[kind]
     if getattr(adapter, "source_kind", None) == other:
         raise TypeError(f"{place} is a {name}, an adapter of {other}, in the place of {kind}")

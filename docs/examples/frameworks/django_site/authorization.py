@@ -1,7 +1,6 @@
 """Authorization for a Django project, behind the middleware and with Django's own login."""
 
 import functools
-from contextvars import ContextVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -19,29 +18,22 @@ class AuthorizationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        failures = []
-        token = _failures.set(failures)
         try:
-            response = self.get_response(request)
-        finally:
-            _failures.reset(token)
-        return try_again() if failures else response
+            return self.get_response(request)
+        except Unavailable:
+            return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
 
     def process_exception(self, request, exception):
         if isinstance(exception, NotAuthorizedError):
             status = 403 if not_anonymous().is_met(request.META) else 401
             return HttpResponse(str(exception), status=status, content_type="text/plain")
         if isinstance(exception, SourceError):
-            return try_again()
+            raise Unavailable from exception
         return None
 
 
-# Those of this request. In a template, {% if %} takes any error for False, so nobody would know.
-_failures = ContextVar("failures")
-
-
-def try_again():
-    return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
+class Unavailable(BaseException):
+    """Redis cannot be asked. No Exception, for a template's {% if %} takes any for False."""
 
 
 def credentials_of(user):
@@ -53,8 +45,7 @@ def credentials_of(user):
                 credentials, settings.PERMISSIONS
             )
         except SourceError as error:
-            _failures.get([]).append(error)
-            raise
+            raise Unavailable from error
         user.credentials_in_redis = {**credentials, "groups": groups, "permissions": permissions}
     return user.credentials_in_redis
 

@@ -152,11 +152,15 @@ class RedisAdapter(BaseSourceAdapter):
 
         They would where both lie in one database, and either has no namespace.
         """
-        return (
-            isinstance(other, RedisAdapter)
-            and self.place == other.place
-            and (self.namespace is None or other.namespace is None)
+        # Also of what stands in front of an adapter.
+        if not isinstance(other, RedisAdapter):
+            return False
+        return (self.namespace is None or other.namespace is None) and not (
+            self._locations().isdisjoint(other._locations())  # noqa: SLF001 - its sibling
         )
+
+    def _locations(self) -> set[object]:
+        return {each.location for each in (self._database, self._reader) if each is not None}
 
     def __repr__(self) -> str:
         lookups = f"; lookups at {self._reader}" if self._reader else ""
@@ -500,8 +504,6 @@ class RedisGroupAdapter(RedisAdapter):
 
     DB_NAME = 1
     source_kind = "groups"
-    # The last adapter of permissions that was met, and whether the server can be asked for both.
-    _last_joined: tuple[RedisAdapter | None, bool] = None, False
 
     def find_with_permissions(
         self, hint: Any, permissions: SourceAdapter
@@ -555,22 +557,17 @@ class RedisGroupAdapter(RedisAdapter):
         return None if found is None else decode_all(filter(None, found[1]))
 
     def _joins(self, permissions: SourceAdapter) -> TypeGuard["RedisPermissionAdapter"]:
+        # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
+        if not issubclass(type(permissions), RedisPermissionAdapter):
+            return False
+        other = cast(RedisPermissionAdapter, permissions)
         return (
-            isinstance(permissions, RedisPermissionAdapter)
-            and self._near_cache is None
-            and permissions._near_cache is None  # noqa: SLF001 - its sibling
-            and _function(self.find_sections) is RedisAdapter.find_sections
-            and _function(permissions.find_sections_many) is RedisAdapter.find_sections_many
-            and self._reaches(permissions)
+            self._near_cache is None
+            and other._near_cache is None  # noqa: SLF001 - its sibling
+            and _looks_up_as(RedisGroupAdapter, self)
+            and _looks_up_as(RedisPermissionAdapter, other)
+            and self._layout.joins(other._layout)  # noqa: SLF001 - its sibling
         )
-
-    def _reaches(self, permissions: RedisAdapter) -> bool:
-        # To compare all settings takes as long as a round trip, so it is done once for a pair.
-        known, joins = self._last_joined
-        if known is not permissions:
-            joins = self._layout.joins(permissions._layout)  # noqa: SLF001 - its sibling
-            self._last_joined = permissions, joins
-        return joins
 
     def _find_jointly(
         self, hint: Any, permissions: RedisAdapter
@@ -609,9 +606,22 @@ class RedisPermissionAdapter(RedisAdapter):
     source_kind = "permissions"
 
 
-def _function(method: Any) -> object:
-    """Return what *method* is bound from; what takes the place of a method is that itself."""
-    return getattr(method, "__func__", method)
+# What lookups go through, which a subclass or a test may have changed.
+_LOOKUPS = (
+    *("find_sections", "find_sections_many"),
+    *("_items", "_user_id", "_find", "_ask_for_sections"),
+)
+_OWN: dict[type[RedisAdapter], dict[str, object]] = {
+    kind: {name: getattr(kind, name, None) for name in _LOOKUPS}
+    for kind in (RedisGroupAdapter, RedisPermissionAdapter)
+}
+
+
+def _looks_up_as(kind: type[RedisAdapter], adapter: RedisAdapter) -> bool:
+    own = type(adapter)
+    return not vars(adapter).keys() & set(_LOOKUPS) and all(
+        getattr(own, name, None) is function for name, function in _OWN[kind].items()
+    )
 
 
 def _number(name: str, value: object, least: int) -> int:

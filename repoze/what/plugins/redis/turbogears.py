@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from repoze.what.adapters import check_adapter, check_apart
+from repoze.what.adapters import check_adapter, check_apart, finds_with_permissions, is_one_name
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+from .names import encode_known
 
 __all__ = ["RedisAuthMetadata"]
 
@@ -66,7 +67,7 @@ class RedisAuthMetadata(ABC):
         :raises SourceError: where the source cannot be asked, or refuses.
         """
         credentials = {"repoze.what.userid": userid}
-        if not hasattr(self.groups, "find_with_permissions"):
+        if not finds_with_permissions(self.groups):
             return list(self.groups.find_sections(credentials))
         groups, permissions = self.groups.find_with_permissions(credentials, self.permissions)
         if isinstance(identity, MutableMapping):
@@ -80,10 +81,14 @@ class RedisAuthMetadata(ABC):
         :param userid: not used.
         :raises SourceError: where the source cannot be asked, or refuses.
         """
-        groups, permissions = identity.get(_FOUND, (None, ()))
+        given, (groups, permissions) = identity["groups"], identity.get(_FOUND, (None, ()))
         if isinstance(identity, MutableMapping):
             identity.pop(_FOUND, None)
-        if groups != set(identity["groups"]):
+        if is_one_name(given):
+            # That is refused.
+            return list(self.permissions.find_sections_many(given))
+        given = list(given)
+        if groups is None or encode_known(groups) != encode_known(given):
             # A subclass has found others.
-            permissions = self.permissions.find_sections_many(identity["groups"])
+            permissions = self.permissions.find_sections_many(given)
         return list(permissions)

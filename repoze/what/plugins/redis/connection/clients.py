@@ -120,28 +120,38 @@ def _settings_to_derive(pool: ConnectionPool) -> dict[str, Any]:
     return {**_settings_of(pool), "connection_class": _wholly_made(pool.connection_class)}
 
 
-def connect_alike(first: redis.Redis, second: redis.Redis) -> bool:
-    """Whether both clients have their connections to one server made in one way.
+def way_to(pool: ConnectionPool, db: int) -> object:
+    """Return how *pool* makes connections, but for their database: equal, where it is one way.
 
-    The databases that they select need not be the same. Where two settings only look alike, as
-    functions do, they are not.
+    Where two settings only look alike, as functions do, it is not.
+
+    :param db: the database that they are to. A connection that is made by somebody else's code may
+        go anywhere, and it is in the way, too.
     """
-    return first is second or _way_of(first.connection_pool) == _way_of(second.connection_pool)
-
-
-def _way_of(pool: ConnectionPool) -> tuple[object, ...]:
     settings = _settings_of(pool)
     settings.pop("db", None)
+    is_ours = pool.connection_class.__module__.startswith("redis.")
+    is_ours = is_ours and settings.get("redis_connect_func") is None
+    way = type(pool), _with_types(settings), None if is_ours else db
     if not isinstance(pool, SentinelConnectionPool):
-        return type(pool), settings
-    manager = pool.sentinel_manager
+        return way
+    manager = vars(pool.sentinel_manager) | {"sentinels": None}
+    sentinels = [
+        _with_types(_settings_of(each.connection_pool)) for each in pool.sentinel_manager.sentinels
+    ]
     # A subclass's may find the primary in a way of its own.
-    ways = (
-        [_settings_of(each.connection_pool) for each in manager.sentinels]
-        if type(manager) is Sentinel
-        else manager
-    )
-    return type(pool), settings, ways, pool.service_name, pool.is_master
+    kind = type(pool.sentinel_manager)
+    own = None if kind is Sentinel else id(pool.sentinel_manager)
+    service = pool.service_name, pool.is_master
+    return *way, service, kind, own, _with_types(manager), sentinels
+
+
+def _with_types(settings: dict[str, Any]) -> dict[str, Any]:
+    # Text is not compared with bytes then, which may raise a `BytesWarning`.
+    return {
+        name: _with_types(value) if isinstance(value, dict) else (type(value), value)
+        for name, value in settings.items()
+    }
 
 
 def _client_on(pool: ConnectionPool) -> redis.Redis:

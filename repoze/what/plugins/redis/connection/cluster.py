@@ -54,6 +54,11 @@ class ClusterDatabase(Database):
         return f"Redis Cluster at {host}:{port}, slot {self.slot}"
 
     @property
+    def location(self) -> object:
+        """Where the slot is, for comparing."""
+        return self.cluster, self.slot
+
+    @property
     def number(self) -> int:
         """The number of the database: of a cluster, adapters use the first."""
         return 0
@@ -67,7 +72,7 @@ class ClusterDatabase(Database):
 
     @property
     def _client(self) -> ProcessClient:
-        return ProcessClient(self._client_at(self._node), None)
+        return ProcessClient(self._client_at(self._node), None, None)
 
     def close(self) -> None:
         """Close all connections, whatever node they are to. The next question opens anew.
@@ -77,7 +82,7 @@ class ClusterDatabase(Database):
         clients = self._clients.get()
         self._clients.set({})
         for client in clients.values():
-            ProcessClient(client, None).close()
+            ProcessClient(client, None, None).close()
 
     def _leave(self, left: ProcessClient) -> None:  # noqa: ARG002 - it is of one node
         # It may have been in the pool of any node.

@@ -1,5 +1,6 @@
 """One database of the user's server, over connections of our own that are tried twice."""
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from redis.sentinel import SentinelConnectionPool
 
 from repoze.what.process_local import ProcessLocal
 
-from .clients import client_of_database, close_idle, connect_alike
+from .clients import client_of_database, close_idle, way_to
 from .exchange import Exchange
 from .failures import Operation, is_lost_connection, is_of_talking, source_error, without_secrets
 from .primary import PrimaryAddress, PrimaryWatch
 
 Answer = TypeVar("Answer")
 
+# Names of one interface.
+_LOOPBACK = dict.fromkeys(("127.0.0.1", "::1"), "localhost")
 # Seconds from one time that Sentinels are asked where the primary is to the next.
 WATCH_EVERY = 1.0
 
@@ -29,6 +32,8 @@ class ProcessClient(NamedTuple):
     # The pool alone would not do: the client listens for renewed credentials.
     client: redis.Redis
     watch: PrimaryWatch | None
+    way: object
+    """How its connections are made, but for their database: see `way_to`."""
 
     @property
     def pool(self) -> ConnectionPool:
@@ -73,6 +78,11 @@ class Database(ABC):
     @abstractmethod
     def _client(self) -> ProcessClient:
         """What this process asks with."""
+
+    @property
+    @abstractmethod
+    def location(self) -> object:
+        """Where the database is, for comparing: equal for two of one server, as far as is known."""
 
     @property
     @abstractmethod
@@ -198,7 +208,7 @@ class ServerDatabase(Database):
         watch_every: float = WATCH_EVERY,
     ) -> None:
         super().__init__(part)
-        self.origin = client
+        self._compared: tuple[ProcessClient | None, ProcessClient | None, bool] = None, None, False
         self._open = partial(_opened, client, db, watch_every)
         self._clients = ProcessLocal(self._open)
         # What it cannot be made of is told at once.
@@ -221,11 +231,26 @@ class ServerDatabase(Database):
         left.close()
 
     def reaches(self, other: Database) -> bool:  # noqa: D102
-        return isinstance(other, ServerDatabase) and connect_alike(self.origin, other.origin)
+        if not isinstance(other, ServerDatabase):
+            return False
+        # Compared once: that takes as long as a question.
+        ours, others = self._client, other._client  # noqa: SLF001 - its sibling
+        compared = self._compared
+        if compared[0] is not ours or compared[1] is not others:
+            compared = self._compared = ours, others, ours.way == others.way
+        return compared[2]
 
     @property
     def number(self) -> int:  # noqa: D102
-        return self._client.pool.connection_kwargs.get("db") or 0
+        return _number_of(self._client.pool)
+
+    @property
+    def location(self) -> object:  # noqa: D102
+        pool = self._client.pool
+        if isinstance(pool, SentinelConnectionPool):
+            sentinels = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+            return pool.service_name, frozenset(map(_address_of, sentinels)), self.number
+        return _address_of(pool), self.number
 
     @property
     def place(self) -> str:
@@ -237,10 +262,23 @@ class ServerDatabase(Database):
             place = f"{role}service {pool.service_name!r}"
         else:
             place = "at " + (
-                settings.get("path")
+                os.fsdecode(settings.get("path") or b"")
                 or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
             )
         return f"Redis {place}, database {self.number}"
+
+
+def _number_of(pool: ConnectionPool) -> int:
+    # redis-py takes text, too.
+    return int(pool.connection_kwargs.get("db") or 0)
+
+
+def _address_of(pool: ConnectionPool) -> object:
+    settings = pool.connection_kwargs
+    if path := settings.get("path"):
+        return os.path.realpath(os.fsdecode(path))
+    host = str(settings.get("host", "localhost")).lower().removesuffix(".")
+    return _LOOPBACK.get(host, host), int(settings.get("port", 6379))
 
 
 def _opened(client: redis.Redis, db: int | None, watch_every: float) -> ProcessClient:
@@ -249,4 +287,4 @@ def _opened(client: redis.Redis, db: int | None, watch_every: float) -> ProcessC
     watch = None
     if isinstance(pool, SentinelConnectionPool) and pool.is_master:
         watch = PrimaryWatch(pool, watch_every)
-    return ProcessClient(derived, watch)
+    return ProcessClient(derived, watch, way_to(client.connection_pool, _number_of(pool)))

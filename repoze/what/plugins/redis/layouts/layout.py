@@ -28,7 +28,7 @@ from repoze.what.plugins.redis.connection.exchange import (
     Script,
     is_refused_command,
 )
-from repoze.what.plugins.redis.connection.failures import Operation
+from repoze.what.plugins.redis.connection.failures import Operation, code_word
 from repoze.what.plugins.redis.connection.replies import array, flag, joined_texts, pages, texts
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
@@ -159,7 +159,7 @@ class Layout(ABC):
     def _ask_jointly(
         self, operation: Operation, read: Callable[[Exchange], Answer]
     ) -> Answer | None:
-        """Return what *read* does; `None` where the server refuses, which is remembered."""
+        """Return what *read* does; `None` where the server refuses."""
         if monotonic() < self._refused_until.get(operation.name, 0):
             return None
 
@@ -167,9 +167,11 @@ class Layout(ABC):
             try:
                 return read(exchange)
             except redis.ResponseError as error:
-                if not is_refused_command(error):
+                # Only these two say where to ask. By itself, each may well be answered.
+                if code_word(error) in {"MOVED", "ASK"}:
                     raise
-                self._refused_until[operation.name] = monotonic() + BETWEEN_REFUSALS
+                if is_refused_command(error):
+                    self._refused_until[operation.name] = monotonic() + BETWEEN_REFUSALS
                 return None
 
         return self.reader.run(operation, read_or_refused)
