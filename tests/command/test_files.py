@@ -528,3 +528,30 @@ class TestFile:
             capture_output=True,
         )
         assert (result.stdout, result.stderr) == (GROUPS_AS_INI, "")
+
+
+def test_standard_input_that_has_been_read_in_part(server, tmp_path):
+    """As a shell does before it starts the program: what is left is what is meant."""
+    path = tmp_path / "two.ini"
+    path.write_text("[admins]\nmallory\n[staff]\nrosa\n")
+    with path.open("rb", buffering=0) as file:
+        file.seek(len("[admins]\nmallory\n"))
+        command = ("-m", "repoze.what.plugins.redis.command", "import", "ini", "--groups", "-")
+        result = subprocess.run(
+            [sys.executable, *command],
+            stdin=file,
+            env={**os.environ, "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 0, result.stderr
+    assert server.client(db=1).keys() == [b"staff"]
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+@pytest.mark.parametrize("kind", ["ini", "xml"])
+def test_one_file_for_both(run, url, command, kind):
+    result = run(command, kind, "--groups", "-", "--permissions", "-")
+    assert result.exit_code == 2
+    assert "cannot be in one file" in result.stderr

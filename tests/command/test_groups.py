@@ -269,6 +269,38 @@ def test_what_was_granted_since_is_revoked_while_it_goes_along(
     assert permissions.find_sections("redaction") == {"publish", "write"}
 
 
+def test_what_the_new_group_had_is_revoked_meanwhile(
+    run, *, staff, groups, permissions, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, STEPS[1], SourceUnavailable(GONE), is_done=True)
+        run("groups", "rename", "editors", "redaction")
+    permissions.include_item("publish", "redaction")
+    exclude_item = RedisPermissionAdapter.exclude_item
+
+    def exclude_both(adapter, permission, group):
+        exclude_item(adapter, permission, group)
+        if permission == "publish":
+            exclude_item(permissions, permission, "redaction")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_item", exclude_both)
+    run("groups", "rename", "editors", "redaction")
+    assert permissions.find_sections("redaction") == {"write"}
+
+
+def test_revoking_what_is_set_aside(run, done, *, staff, groups, permissions, monkeypatch):
+    """It would come back when the renaming is completed."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, STEPS[1], SourceUnavailable(GONE), is_done=True)
+        run("groups", "rename", "editors", "redaction")
+    for group in ("editors", "redaction"):
+        result = run("permissions", "revoke", "publish", group)
+        assert (result.exit_code, result.stderr.startswith("Error: Kept for")) == (2, True)
+    assert done("permissions", "revoke", "publish", WAITING) == ""
+    done("groups", "rename", "editors", "redaction")
+    assert permissions.find_sections("redaction") == {"write"}
+
+
 @pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_right_that_may_be_missing_is_told_of(
     run, *, staff, groups, permissions, monkeypatch, error

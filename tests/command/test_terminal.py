@@ -10,7 +10,9 @@ import sys
 import click
 import pytest
 
-from repoze.what.plugins.redis.command.program import program, run
+from repoze.what.plugins.redis import RedisGroupAdapter
+from repoze.what.plugins.redis.command.program import program
+from repoze.what.plugins.redis.command.program import run as run_program
 
 
 def test_progress(run_at_terminal, staff, tmp_path, address, query):
@@ -74,12 +76,63 @@ def test_interrupted_where_nobody_reads_on(is_read):
             assert said.read() == "Interrupted.\n"
 
 
+def ended_with(monkeypatch, main):
+    monkeypatch.setattr(program, "main", main)
+    with pytest.raises(SystemExit) as ended:
+        run_program()
+    return ended.value.code
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, click.Abort])
 def test_interrupted_out_of_a_command(monkeypatch, error):
     def interrupted(**_):
         raise error
 
-    monkeypatch.setattr(program, "main", interrupted)
-    with pytest.raises(SystemExit) as ended:
-        run()
-    assert ended.value.code == 130
+    assert ended_with(monkeypatch, interrupted) == 130
+
+
+def test_interrupted_out_of_a_command_where_nobody_reads_on(monkeypatch):
+    def interrupted(**_):
+        error = BrokenPipeError()
+        error.__context__ = KeyboardInterrupt()
+        raise error
+
+    assert ended_with(monkeypatch, interrupted) == 130
+
+    def fail(**_):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        ended_with(monkeypatch, fail)
+
+
+@pytest.mark.parametrize("instruction", ["bash", "nonsense", "bash_source"])
+def test_what_is_for_a_shell_is_no_answer(instruction):
+    result = subprocess.run(
+        [sys.executable, "-m", "repoze.what.plugins.redis.command", "can", "rosa", "publish"],
+        env={**os.environ, "_REPOZE_WHAT_REDIS_COMPLETE": instruction},
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == (0 if instruction == "bash_source" else 2)
+
+
+@pytest.mark.parametrize("command", ["rename", "import"])
+def test_interrupted_writing_where_nobody_reads_on(monkeypatch, run, staff, tmp_path, command):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def unread(*_, err=False, **__):
+        if err:
+            raise BrokenPipeError
+
+    file = tmp_path / "staff.json"
+    file.write_text('{"groups": {"new": ["kim"]}}')
+    monkeypatch.setattr(RedisGroupAdapter, "edit_section", interrupted)
+    monkeypatch.setattr(RedisGroupAdapter, "create_section", interrupted)
+    monkeypatch.setattr(click, "echo", unread)
+    words = {
+        "rename": ("groups", "rename", "editors", "redaction"),
+        "import": ("import", "json", str(file)),
+    }
+    assert run(*words[command]).exit_code == 130

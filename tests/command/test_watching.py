@@ -212,7 +212,18 @@ def test_server_that_goes(executable, query, watch, monkeypatch):
     assert told.startswith("Error: watch(): Redis at ")
 
 
-@pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_setting_that_a_server_does_not_tell(watch, server, groups, monkeypatch, is_there):
+    """Whether it announces anything is not known then."""
+    server.client().config_set("notify-keyspace-events", "KA")
+    if not is_there:
+        monkeypatch.setattr(redis.Redis, "config_get", lambda *_: {})
+    _, printed, _ = watch(lambda: groups.create_section("sellers"), 1)
+    server.client().config_set("notify-keyspace-events", "")
+    assert changes(printed) == ["group 'sellers': created"]
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "1e10"])
 def test_time_that_nobody_can_wait(run, url, seconds):
     result = run("watch", "--every", seconds)
     assert result.exit_code == 2

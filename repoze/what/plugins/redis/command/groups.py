@@ -12,7 +12,6 @@ from repoze.what.adapters import (
     SourceUnavailable,
 )
 from repoze.what.plugins.redis.names import described
-from repoze.what.printable import printable
 
 from .asking import ask, yes_option
 from .completion import Completion, complete_groups, complete_members, complete_users
@@ -24,7 +23,7 @@ from .leftovers import (
     refuse_leftovers,
     refuse_new_leftovers,
 )
-from .output import count, echo_json, echo_lines, echo_section, json_option, some
+from .output import count, echo_json, echo_lines, echo_section, json_option, some, tell
 from .sources import Command, Sources, exists, pass_sources
 
 _group = click.argument("group", shell_complete=complete_groups)
@@ -139,7 +138,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     except AdapterError as error:
         raise Failure(f"{error} {again}") from error
     except KeyboardInterrupt:
-        click.echo(f"\n{printable(again)}", err=True)
+        tell(f"\n{again}")
         raise
     if moved:
         click.echo(f"Permissions that go along: {some(moved)}")
@@ -221,9 +220,11 @@ def _hand_on(sources: Sources, group: str, new_group: str) -> set[str]:
         with suppress(ItemNotPresentError), _told_if_withheld(permission, new_group):
             # Taken first: what somebody else revokes, just now, must not be given again.
             permissions.exclude_item(permission, group)
-            with suppress(ItemPresentError):
-                permissions.include_item(permission, new_group)
             moved.add(permission)
+            # What it had already, somebody may have revoked just now.
+            if permission not in there:
+                with suppress(ItemPresentError):
+                    permissions.include_item(permission, new_group)
     return moved
 
 
@@ -235,10 +236,9 @@ def _told_if_withheld(permission: str, group: str) -> Iterator[None]:
         # Somebody else has revoked it.
         raise
     except (AdapterError, KeyboardInterrupt):
-        click.echo(
+        tell(
             f"Look whether {described(group)} has {described(permission)}, which may have been "
-            "taken from it: then grant it again.",
-            err=True,
+            "taken from it: then grant it again."
         )
         raise
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-import click
-
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.names import decode, encode_for_write
 
 from .failures import Failure
 from .leftovers import as_conflict, find_leftovers, refuse_interrupted
-from .output import Bar
+from .output import Bar, tell
 from .sources import KINDS, Sources
 from .staging import Stage
 from .summaries import Summary, in_conflict
@@ -101,7 +99,7 @@ class Importer:
         except AdapterError as error:
             raise Failure(f"{error} {_AGAIN}") from error
         except KeyboardInterrupt:
-            click.echo(f"\n{_AGAIN}", err=True)
+            tell(f"\n{_AGAIN}")
             raise
 
     def _write(self, kind: str, section: bytes, bar: Bar) -> None:

@@ -50,7 +50,8 @@ def can(sources: Sources, user: str, permission: str, *, as_json: bool) -> None:
     """
     groups = sorted(sources.adapters.why(user, permission))
     if not groups:
-        _expect_permission(sources, permission)
+        if not exists(sources.permissions, permission):
+            raise _no_such(sources, permission)
         sources.expect_something("groups")
     if as_json:
         echo_json(
@@ -74,8 +75,7 @@ def who_can(sources: Sources, permission: str, *, as_json: bool) -> None:
     try:
         users = sorted(sources.adapters.users_with(permission))
     except NonExistingSectionError:
-        _expect_permission(sources, permission)
-        raise
+        raise _no_such(sources, permission) from None
     if not users:
         sources.tell_if_mistyped("groups")
     if as_json:
@@ -84,10 +84,9 @@ def who_can(sources: Sources, permission: str, *, as_json: bool) -> None:
         echo_lines(users)
 
 
-def _expect_permission(sources: Sources, permission: str) -> None:
-    if not exists(sources.permissions, permission):
-        sources.expect_something("permissions")
-        raise NotThere(f"There is no permission {described(permission)}.")
+def _no_such(sources: Sources, permission: str) -> NotThere:
+    sources.expect_something("permissions")
+    return NotThere(f"There is no permission {described(permission)}.")
 
 
 def _groups_of(sources: Sources, user: str) -> list[str]:

@@ -106,6 +106,8 @@ def _check_setting(client: redis.Redis) -> None:
     except redis.ResponseError:
         # Not everybody may look, nor has every service the command.
         return
+    if _SETTING not in settings:
+        return
     flags: str = settings[_SETTING]
     announced = set(flags) | set("sg" if "A" in flags else "")
     if not announced >= _NEEDED:

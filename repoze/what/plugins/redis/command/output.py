@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 import click
@@ -14,6 +14,12 @@ from repoze.what.printable import printable
 _SHOWN = 5
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def tell(text: str) -> None:
+    """Print *text* on the standard error, if anybody reads it: what is told of it goes before."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def echo_lines(names: Iterable[str], indent: str = "") -> None:

@@ -2,11 +2,13 @@
 
 import click
 
+from repoze.what.adapters import ItemNotPresentError
 from repoze.what.plugins.redis.names import described
 
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
 from .failures import Failure
+from .leftovers import refuse_interrupted
 from .output import count, echo_json, echo_lines, echo_section, json_option, some
 from .sources import Sources, pass_sources
 
@@ -101,4 +103,9 @@ def grant(
 @pass_sources
 def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
     """Take PERMISSION from each GROUP: from all, or from none where one does not have it."""
-    sources.permissions.exclude_items(permission, groups)
+    try:
+        sources.permissions.exclude_items(permission, groups)
+    except ItemNotPresentError:
+        # It may be set aside for one of them, and would come back.
+        refuse_interrupted(sources, groups)
+        raise

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import add_completion_class
 
+from . import NOT_POSSIBLE
 from .completion import Bash
 from .failures import INTERRUPTED, told_in_one_line
 from .sources import accept_source_options, source_options, url_option
@@ -79,5 +80,13 @@ def run() -> NoReturn:
         error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
+        status = INTERRUPTED
+    except SystemExit as ended:
+        # Of what completes for a shell, and of which 1 is no answer.
+        status = NOT_POSSIBLE if ended.code else 0
+    except OSError as error:
+        # Nobody reads that it was interrupted.
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         status = INTERRUPTED
     sys.exit(status)

@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 KINDS = ("groups", "permissions")
 """The sources, in the order in which they are written: no group has a right before it is there."""
 
-IS_IT_THERE = "Is that where the application has them?"
+_IS_IT_THERE = "Is that where the application has them?"
 # A replica may not know yet what has just been changed, and nor may a near cache.
 _OF_APPLICATIONS = frozenset({"read_from", "near_cache", "max_staleness", "max_age"})
 
@@ -129,7 +129,7 @@ class Sources:
         if not empty:
             return
         if empty == asked:
-            raise NotThere(f"{nothing_in(empty)} {IS_IT_THERE}")
+            raise NotThere(f"{_nothing_in(empty)} {_IS_IT_THERE}")
         for kind in filter(self._is_named, empty):
             self._tell_empty(kind)
 
@@ -151,8 +151,8 @@ class Sources:
             and self._may_be_mistyped("permissions")
             and self.groups.get_section_names()
         ):
-            nothing = nothing_in({"permissions": self.permissions})
-            raise NotThere(f"{nothing} {IS_IT_THERE} If it is, {advice}.")
+            nothing = _nothing_in({"permissions": self.permissions})
+            raise NotThere(f"{nothing} {_IS_IT_THERE} If it is, {advice}.")
 
     def _may_be_mistyped(self, kind: str) -> bool:
         return self._is_named(kind) and not self.by_kind()[kind].get_section_names()
@@ -161,7 +161,7 @@ class Sources:
         return self._settings[f"--{kind}.db"] is not None
 
     def _tell_empty(self, kind: str) -> None:
-        click.echo(nothing_in({kind: self.by_kind()[kind]}), err=True)
+        click.echo(_nothing_in({kind: self.by_kind()[kind]}), err=True)
 
 
 def accept_source_options(command: click.Command) -> None:
@@ -209,8 +209,7 @@ def exists(adapter: RedisAdapter, section: str) -> bool:
     return section in adapter.get_many_section_items([section])
 
 
-def nothing_in(empty: Mapping[str, RedisAdapter]) -> str:
-    """Return that there is nothing in *empty*, by kind, and where that is."""
+def _nothing_in(empty: Mapping[str, RedisAdapter]) -> str:
     places = " and ".join(dict.fromkeys(_described_place(each) for each in empty.values()))
     nothing = "neither groups nor permissions" if len(empty) > 1 else f"no {', '.join(empty)}"
     return f"There are {nothing} in {places}."

@@ -258,11 +258,13 @@ def _file_input(path: str, file: IO[bytes], entries: Iterator[Entry]) -> Input:
     if not file.seekable():
         return Input(name, entries, None, lambda: 0)
     try:
-        length = file.seek(0, SEEK_END)
-        file.seek(0)
+        # Of the standard input, somebody else may have read a part.
+        start = file.tell()
+        length = file.seek(0, SEEK_END) - start
+        file.seek(start)
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from error
-    return Input(name, entries, length, file.tell)
+    return Input(name, entries, length, lambda: file.tell() - start)
 
 
 # Both
@@ -273,6 +275,8 @@ def _given(groups_file: str | None, permissions_file: str | None) -> list[tuple[
     given = [(kind, file) for kind, file in files if file is not None]
     if not given:
         raise click.UsageError("Say --groups FILE, --permissions FILE, or both.")
+    if groups_file == permissions_file:
+        raise click.UsageError("Groups and permissions cannot be in one file: name two.")
     return given
 
 

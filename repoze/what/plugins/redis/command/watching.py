@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from math import isfinite
+from math import isnan
 from typing import NamedTuple
 
 import click
@@ -12,10 +12,13 @@ import click
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.names import described
 
+from .failures import NotThere
 from .notifications import Notifications
 from .output import echo_json, json_option
-from .sources import IS_IT_THERE, Sources, nothing_in, pass_sources
+from .sources import Sources, pass_sources
 
+# In seconds: a day.
+_LONGEST_WAIT = 24 * 60 * 60
 _SECTION_OF = {"groups": "group", "permissions": "permission"}
 
 
@@ -36,11 +39,6 @@ class Snapshot:
         self._kind = kind
         self._adapter = adapter
         self._sections = adapter.get_all_sections()
-
-    @property
-    def has_sections(self) -> bool:
-        """Whether there was anything."""
-        return bool(self._sections)
 
     def look_at_all(self) -> Iterator[Change]:
         """Look at the source again, and return what has changed."""
@@ -73,19 +71,19 @@ class Snapshot:
                 yield Change(self._kind, section, "deleted")
 
 
-def _check_finite(
+def _check_number(
     _context: click.Context, _option: click.Parameter, every: float | None
 ) -> float | None:
-    if every is not None and not isfinite(every):
-        raise click.BadParameter(f"{every} is no time to wait.")
+    if isnan(every or 0):
+        raise click.BadParameter("nan is no time to wait.")
     return every
 
 
 @click.command()
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
-    callback=_check_finite,
+    type=click.FloatRange(min=0.1, max=_LONGEST_WAIT),
+    callback=_check_number,
     metavar="SECONDS",
     help="Compare all of it every so many seconds, and need no notifications.",
 )
@@ -97,35 +95,40 @@ def watch(sources: Sources, every: float | None, *, as_json: bool) -> None:
     The server has to announce changes: notify-keyspace-events of its configuration has the flags K,
     s and g, or K and A.
     """
-    adapters = sources.by_kind()
     with suppress(KeyboardInterrupt):
-        changes = _announced(adapters) if every is None else _compared(adapters, every)
+        changes = _announced(sources) if every is None else _compared(sources, every)
         for change in changes:
             _echo(change, as_json=as_json)
 
 
-def _announced(adapters: Mapping[str, RedisAdapter]) -> Iterator[Change]:
+def _announced(sources: Sources) -> Iterator[Change]:
     # First, so that nothing is missed.
-    notifications = Notifications(adapters)
-    snapshots = _snapshots(adapters)
+    notifications = Notifications(sources.by_kind())
+    snapshots = _snapshots(sources)
     for written in notifications:
         for kind, sections in written.items():
             yield from snapshots[kind].look_at(sections)
 
 
-def _compared(adapters: Mapping[str, RedisAdapter], seconds: float) -> Iterator[Change]:
-    snapshots = _snapshots(adapters)
+def _compared(sources: Sources, seconds: float) -> Iterator[Change]:
+    snapshots = _snapshots(sources)
     while True:
         time.sleep(seconds)
         for snapshot in snapshots.values():
             yield from snapshot.look_at_all()
 
 
-def _snapshots(adapters: Mapping[str, RedisAdapter]) -> dict[str, Snapshot]:
-    snapshots = {kind: Snapshot(kind, adapter) for kind, adapter in adapters.items()}
+def _snapshots(sources: Sources) -> dict[str, Snapshot]:
+    snapshots = {kind: Snapshot(kind, adapter) for kind, adapter in sources.by_kind().items()}
+    hint = ""
+    try:
+        sources.expect_something()
+    except NotThere as nothing:
+        # It may come.
+        hint = nothing.format_message()
     click.echo("Watching. Ctrl-C ends it.", err=True)
-    if not any(snapshot.has_sections for snapshot in snapshots.values()):
-        click.echo(f"{nothing_in(adapters)} {IS_IT_THERE}", err=True)
+    if hint:
+        click.echo(hint, err=True)
     return snapshots
 
 
