@@ -92,7 +92,14 @@ def test_answers_of_two_layouts(server):
 def test_answers_on_a_cluster(executable):
     whole = cluster.running(executable)
     whole.empty()
-    check_all(fill(connect(whole.client(), namespace="tests")))
+    pair = fill(connect(whole.client(), namespace="tests"))
+    check_all(pair)
+    server = servers.running(executable)
+    server.empty()
+    groups = RedisGroupAdapter(server.client(), namespace="tests")
+    create_sections(groups, GROUPS)
+    check_all(Adapters(groups, pair.permissions))
+    assert not RedisGroupAdapter(server.client()).mixes_with(pair.permissions)
 
 
 def test_answers_with_near_caches(server):
