@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from repoze.what.middleware import AuthorizationMetadata
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 
 from .measuring import in_turns, three_digits
 from .organisation import Ask, Organisation, organisations
@@ -27,11 +27,7 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
     for organisation in found[:1] if quick else found:
         server.client().flushall()
         with peers(organisation, server) as (in_memory, loaded_each_time):
-            asked = {
-                "indexed layout": _ours(server, organisation, _NAMESPACE),
-                "plain layout": _ours(server, organisation, None),
-                **in_memory,
-            }
+            asked = {**_ours(server, organisation), **in_memory}
             first: dict[str, float] = {}
             for name, ask in {**asked, **loaded_each_time}.items():
                 checked, first[name] = _check(name, ask, organisation)
@@ -40,20 +36,32 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
             _report_times(report, organisation, asked, once, seconds=5 if quick else 25)
 
 
-def _ours(server: Server, organisation: Organisation, namespace: str | None) -> Ask:
-    if namespace is not None:
-        for kind, sections in organisation.sections.items():
-            store(server.client(), keys_of_sections(sections, namespace, kind))
-        databases = 0, 0
-    else:
-        databases = 1, 2
-        store(server.client(1), organisation.users.items())
-        store(server.client(2), organisation.groups.items())
+def _ours(server: Server, organisation: Organisation) -> dict[str, Ask]:
+    for kind, sections in organisation.sections.items():
+        store(server.client(), keys_of_sections(sections, _NAMESPACE, kind))
+    store(server.client(1), organisation.users.items())
+    store(server.client(2), organisation.groups.items())
     client = server.client()
-    metadata = AuthorizationMetadata(
-        {"redis": RedisGroupAdapter(client, databases[0], namespace=namespace)},
-        {"redis": RedisPermissionAdapter(client, databases[1], namespace=namespace)},
+    indexed, cached = (
+        Adapters(
+            RedisGroupAdapter(client, 0, namespace=_NAMESPACE, near_cache=near_cache),
+            RedisPermissionAdapter(client, 0, namespace=_NAMESPACE, near_cache=near_cache),
+        )
+        for near_cache in (False, True)
     )
+    plain = Adapters(RedisGroupAdapter(client), RedisPermissionAdapter(client))
+    return {
+        "indexed layout": _request(indexed),
+        "indexed layout, can() of one permission": indexed.can,
+        "indexed layout with a near cache": _request(cached),
+        "indexed layout with a near cache, can()": cached.can,
+        "plain layout": _request(plain),
+        "plain layout, can() of one permission": plain.can,
+    }
+
+
+def _request(adapters: Adapters) -> Ask:
+    metadata = AuthorizationMetadata({"redis": adapters.groups}, {"redis": adapters.permissions})
 
     def ask(user: str, _: str) -> Any:
         environ: dict[str, Any] = {}

@@ -301,6 +301,21 @@ def test_revoking_what_is_set_aside(run, done, *, staff, groups, permissions, mo
     assert permissions.find_sections("redaction") == {"write"}
 
 
+def test_revoking_what_is_set_aside_and_was_granted_again(
+    run, done, *, staff, groups, permissions, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, STEPS[1], SourceUnavailable(GONE), is_done=True)
+        run("groups", "rename", "editors", "redaction")
+    for permission in ("publish", "sell"):
+        permissions.include_item(permission, "redaction")
+    result = run("permissions", "revoke", "publish", "redaction")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: It is revoked, but would come back. Kept for")
+    assert permissions.find_sections("redaction") == {"sell"}
+    assert done("permissions", "revoke", "sell", "redaction") == ""
+
+
 @pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_right_that_may_be_missing_is_told_of(
     run, *, staff, groups, permissions, monkeypatch, error

@@ -140,6 +140,57 @@ def test_what_has_the_empty_name_is_nothing(server, options):
     assert pair.users_with("publish") == {"rosa", "ben"}
 
 
+@pytest.mark.parametrize("options", [{"db": 3}, {}], ids=["one database", "two"])
+def test_index_and_sections_have_to_say_so(server, options):
+    """Where they differ, nothing is granted that a lookup would not find."""
+    pair = fill(connect(server.client(), namespace="tests", **options))
+    of_permissions, of_groups = pair.permissions.db_connection, pair.groups.db_connection
+    of_permissions.srem("{tests}:permissions:sections", "publish")
+    pair.permissions.repair()
+    of_permissions.delete("{tests}:permissions:item:writers")
+    of_groups.srem("{tests}:groups:sections", "readers")
+    for user in USERS:
+        for permission in PERMISSIONS:
+            found = {
+                group
+                for group in pair.groups_of(user)
+                if permission in pair.permissions.find_sections(group)
+            }
+            assert pair.why(user, permission) == found
+            assert pair.can(user, permission) is (permission in pair.permissions_of(user))
+    assert pair.users_with("read") == set()
+
+
+def test_subclass_has_the_last_word(server, options):
+    class Nothing(RedisGroupAdapter):
+        def find_with_permissions(self, hint, permissions):
+            return set(), set()
+
+    class Nobody(RedisGroupAdapter):
+        def get_many_section_items(self, sections):
+            return {}
+
+    class InFront:
+        def __init__(self, adapter):
+            self._adapter = adapter
+
+        def find_sections(self, hint):
+            return set()
+
+        def __getattr__(self, name):
+            return getattr(self._adapter, name)
+
+    groups, permissions = fill(connect(server.client(), **options))
+    for other in (Nothing(server.client(), **options), InFront(groups)):
+        pair = Adapters(other, permissions)
+        assert pair.permissions_of("rosa") == set()
+        assert not pair.can("rosa", "publish")
+        assert pair.why("rosa", "publish") == set()
+    assert Adapters(InFront(groups), permissions).users_with("publish") == {"rosa", "ben"}
+    nobody = Adapters(Nobody(server.client(), **options), permissions)
+    assert nobody.users_with("publish") == set()
+
+
 def test_keys_of_another_type_are_no_groups(server):
     pair = fill(connect(server.client()))
     pair.groups.db_connection.set("gone", "rosa")

@@ -15,9 +15,10 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory  # noqa: E402
-from django_site.authorization import AuthorizationMiddleware, Unavailable  # noqa: E402
+from django_site.authorization import AuthorizationMiddleware, Unavailable, require  # noqa: E402
 
 from repoze.what.adapters import SourceUnavailable  # noqa: E402
+from repoze.what.predicates import NotAuthorizedError, has_permission  # noqa: E402
 
 
 def test_user_has_the_permissions_of_the_groups(
@@ -156,3 +157,19 @@ def test_asgi(django_settings, django_users, monkeypatch, path, status_for_visit
     assert status() == status_for_visitor
     assert status("rosa") == 200
     assert status("ben") == 403
+
+
+def test_another_user_is_logged_in_meanwhile(django_settings, django_users):
+    """What a predicate is told is of the user of that moment."""
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username="rosa")
+
+    @require(has_permission("publish"))
+    def publish(request):
+        return HttpResponse("Publish away")
+
+    assert publish(request).status_code == 200
+    for other in (User.objects.get(username="ben"), AnonymousUser()):
+        request.user = other
+        with pytest.raises(NotAuthorizedError):
+            publish(request)

@@ -25,7 +25,8 @@ class AuthorizationMiddleware:
 
     def process_exception(self, request, exception):
         if isinstance(exception, NotAuthorizedError):
-            status = 403 if not_anonymous().is_met(request.META) else 401
+            is_known = request.user.is_authenticated or not_anonymous().is_met(request.META)
+            status = 403 if is_known else 401
             return HttpResponse(str(exception), status=status, content_type="text/plain")
         if isinstance(exception, SourceError):
             raise Unavailable from exception
@@ -57,9 +58,11 @@ def require(predicate):
         @functools.wraps(view)
         def protected(request, *args, **kwargs):
             # With WSGI that is the environment, in which repoze.what's middleware says who it is.
-            if "repoze.what.credentials" not in request.META and request.user.is_authenticated:
-                request.META["repoze.what.credentials"] = credentials_of(request.user)
-            predicate.check_authorization(request.META)
+            environ = request.META
+            if "repoze.what.credentials" not in environ and request.user.is_authenticated:
+                # Not kept there: the view may log another user in.
+                environ = {**environ, "repoze.what.credentials": credentials_of(request.user)}
+            predicate.check_authorization(environ)
             return view(request, *args, **kwargs)
 
         return protected

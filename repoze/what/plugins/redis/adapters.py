@@ -608,7 +608,8 @@ class RedisPermissionAdapter(RedisAdapter):
 
 # What lookups go through, which a subclass or a test may have changed.
 _LOOKUPS = (
-    *("find_sections", "find_sections_many"),
+    *("find_sections", "find_sections_many", "find_with_permissions"),
+    *("get_section_items", "get_many_section_items"),
     *("_items", "_user_id", "_find", "_ask_for_sections"),
 )
 _OWN: dict[type[RedisAdapter], dict[str, object]] = {

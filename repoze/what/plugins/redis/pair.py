@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from repoze.what.adapters import find_many, finds_with_permissions
+
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .names import Name, decode, encode
 from .settings.options import OPTIONS, read_option, refuse_unknown
@@ -30,7 +32,9 @@ class Adapters(NamedTuple):
 
     def permissions_of(self, user: Name) -> set[str]:
         """Return what any group of *user* is permitted."""
-        return self.groups.find_with_permissions(_credentials(user), self.permissions)[1]
+        if finds_with_permissions(self.groups):
+            return self.groups.find_with_permissions(_credentials(user), self.permissions)[1]
+        return find_many(self.permissions, self.groups_of(user))
 
     def can(self, user: Name, permission: Name) -> bool:
         """Return whether any group of *user* has *permission*."""
@@ -45,6 +49,8 @@ class Adapters(NamedTuple):
         if shared is not None:
             return shared
         wanted = _text(permission)
+        if wanted not in self.permissions_of(user):
+            return set()
         return {
             group
             for group in self.groups_of(user)
@@ -63,9 +69,10 @@ class Adapters(NamedTuple):
 
         :raises NonExistingSectionError: where there is no such permission.
         """
-        found = self.groups.find_items_through(self.permissions, permission)
-        if found is not None:
-            return found
+        if self._is_ours():
+            found = self.groups.find_items_through(self.permissions, permission)
+            if found is not None:
+                return found
         groups = self.permissions.get_section_items(permission)
         return set().union(*self.groups.get_many_section_items(groups).values())
 
@@ -77,7 +84,13 @@ class Adapters(NamedTuple):
         return self.groups.remove_item(user)
 
     def _shared(self, user: Name, permission: Name) -> set[str] | None:
+        if not self._is_ours():
+            return None
         return self.groups.find_shared(_credentials(user), self.permissions, permission)
+
+    def _is_ours(self) -> bool:
+        # What stands in front of an adapter, and passes on what it does not have, is not.
+        return issubclass(type(self.groups), RedisGroupAdapter)
 
 
 def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") -> Adapters:

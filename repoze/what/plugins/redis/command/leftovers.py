@@ -94,11 +94,16 @@ def is_of_wrong_type(error: SourceError) -> bool:
 
 
 def refuse_interrupted(
-    sources: Sources, groups: Iterable[str], *, besides: str | None = None
+    sources: Sources,
+    groups: Iterable[str],
+    *,
+    besides: str | None = None,
+    permission: str | None = None,
 ) -> None:
     """Return where no renaming of one of *groups*, or to one, was interrupted.
 
     :param besides: what `name_while_renamed` returned of one that is to be gone on with.
+    :param permission: the only permission that matters; `None` is all.
     :raises Failure: where one was: what it has set aside would come to whoever is called so next.
     """
     found = find_kept(sources)
@@ -108,7 +113,9 @@ def refuse_interrupted(
             name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
             for group in names
         ):
-            raise Failure(kept_for(name, [each.section for each in kept]))
+            permissions = [each.section for each in kept]
+            if permission is None or permission in permissions:
+                raise Failure(kept_for(name, permissions))
 
 
 def refuse_leftovers(sources: Sources, group: str, advice: str) -> None:

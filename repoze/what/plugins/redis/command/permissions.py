@@ -107,5 +107,9 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
         sources.permissions.exclude_items(permission, groups)
     except ItemNotPresentError:
         # It may be set aside for one of them, and would come back.
-        refuse_interrupted(sources, groups)
+        refuse_interrupted(sources, groups, permission=permission)
         raise
+    try:
+        refuse_interrupted(sources, groups, permission=permission)
+    except Failure as kept:
+        raise Failure(f"It is revoked, but would come back. {kept.message}") from None

@@ -132,11 +132,16 @@ class IndexedLayout(Layout):
     def _read_shared(
         self, exchange: Exchange, item: bytes, other: "IndexedLayout", section: bytes
     ) -> Any:
-        keys = self.keys.item_prefix + item, other.keys.section_prefix + section
-        elsewhere = self._elsewhere(other)
-        if not elsewhere:
-            return exchange.send("SINTER", *keys)
-        return exchange.evaluate_read_only(self._FIND_SHARED, keys[:1], (keys[1], *elsewhere[:1]))
+        return exchange.evaluate_read_only(
+            self._FIND_SHARED,
+            (self.keys.item_prefix + item,),
+            (
+                other.keys.item_prefix,
+                section,
+                other.keys.section_prefix + section,
+                *self._elsewhere(other)[:1],
+            ),
+        )
 
     def _read_items_through(
         self, exchange: Exchange, other: "IndexedLayout", section: bytes

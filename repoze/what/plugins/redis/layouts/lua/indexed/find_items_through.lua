@@ -13,15 +13,15 @@ if redis.call('SISMEMBER', ARGV[1], ARGV[2]) == 0 then
   return {}
 end
 local sections = redis.call('SMEMBERS', string.sub(ARGV[1], 1, -2) .. ':' .. ARGV[2])
-local keys = {}
-for i = 1, #sections do
-  -- What has the empty name is none, whoever wrote it.
-  if sections[i] ~= '' then
-    keys[#keys + 1] = string.sub(KEYS[1], 1, -2) .. ':' .. sections[i]
-  end
-end
 if ARGV[3] then
   redis.call('SELECT', ARGV[4])
+end
+local keys = {}
+for i = 1, #sections do
+  -- What has the empty name is none, whoever wrote it; and what is not among the names is none.
+  if sections[i] ~= '' and redis.call('SISMEMBER', KEYS[1], sections[i]) == 1 then
+    keys[#keys + 1] = string.sub(KEYS[1], 1, -2) .. ':' .. sections[i]
+  end
 end
 local items = {}
 -- Lua's unpack takes a little less than 8,000 values.

@@ -1,15 +1,21 @@
--- The sections that an item is in, and that are items of a section in another database.
+-- The sections that an item is in, and that are items of a section of another kind.
 --
--- KEYS[1]: the key of the item. ARGV[1]: the key of that section's items. ARGV[2]: the number of its
--- database.
--- Returns their names.
+-- KEYS[1]: the key of the item. ARGV[1]: what the keys of the other kind's items begin with. ARGV[2]: the
+-- name of its section. ARGV[3]: the key of its items. ARGV[4]: the number of its database, where it is
+-- another.
+-- Returns their names. The index has to say so, too, as for every lookup.
 
-local sections = redis.call('SMEMBERS', KEYS[1])
+local sections
+if ARGV[4] then
+  sections = redis.call('SMEMBERS', KEYS[1])
+  -- Of this script alone: who has called it stays in the database that he has selected.
+  redis.call('SELECT', ARGV[4])
+else
+  sections = redis.call('SINTER', KEYS[1], ARGV[3])
+end
 local shared = {}
--- Of this script alone: who has called it stays in the database that he has selected.
-redis.call('SELECT', ARGV[2])
 for _, section in ipairs(sections) do
-  if redis.call('SISMEMBER', ARGV[1], section) == 1 then
+  if section ~= '' and redis.call('SISMEMBER', ARGV[1] .. section, ARGV[2]) == 1 then
     shared[#shared + 1] = section
   end
 end
