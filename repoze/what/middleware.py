@@ -22,8 +22,8 @@ from repoze.what.adapters import (
     can_be_called,
     check_adapter,
     check_apart,
+    find_both,
     find_many,
-    finds_with_permissions,
     is_asynchronous,
 )
 
@@ -309,10 +309,8 @@ def _find(
     permission_adapters: Mapping[str, SourceAdapter],
 ) -> tuple[set[str], set[str]]:
     if len(group_adapters) == len(permission_adapters) == 1:
-        [adapter] = group_adapters.values()
-        if finds_with_permissions(adapter):
-            found = adapter.find_with_permissions(credentials, *permission_adapters.values())
-            return as_set(found[0]), as_set(found[1])
+        [of_groups], [of_permissions] = group_adapters.values(), permission_adapters.values()
+        return find_both(of_groups, credentials, of_permissions)
     groups: set[str] = set()
     for adapter in group_adapters.values():
         groups |= as_set(adapter.find_sections(credentials))

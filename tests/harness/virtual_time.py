@@ -7,6 +7,8 @@ from collections.abc import Callable
 import redis
 from redis.sentinel import SentinelManagedConnection
 
+from harness.loopback import HOST
+
 # In seconds: how often to look whether nothing more will come.
 _LOOK_EVERY = 0.002
 
@@ -50,6 +52,23 @@ class VirtualTimeConnection(redis.Connection):
 
 class VirtualTimeManagedConnection(VirtualTimeConnection, SentinelManagedConnection):
     """The same to a server that a Sentinel finds."""
+
+
+def virtual_time_client(
+    port: int,
+    time: VirtualTime,
+    pool_class: type[redis.ConnectionPool] = redis.ConnectionPool,
+    **settings,
+) -> redis.Redis:
+    """Return a client of the server at *port* of the loopback, whose connections take *time*."""
+    pool = pool_class(
+        connection_class=VirtualTimeConnection,
+        virtual_time=time,
+        host=HOST,
+        port=port,
+        **{"socket_timeout": 60, **settings},
+    )
+    return redis.Redis(connection_pool=pool)
 
 
 class _Socket:

@@ -318,6 +318,17 @@ def find_many(adapter: SourceAdapter, hints: Iterable[Any]) -> set[str]:
     return {section for hint in hints for section in as_set(adapter.find_sections(hint))}
 
 
+def find_both(
+    groups: SourceAdapter, hint: Any, permissions: SourceAdapter
+) -> tuple[set[str], set[str]]:
+    """Return the groups that belong to *hint*, and what any of them is permitted."""
+    if finds_with_permissions(groups):
+        found, permitted = groups.find_with_permissions(hint, permissions)
+        return as_set(found), as_set(permitted)
+    found = as_set(groups.find_sections(hint))
+    return found, find_many(permissions, found)
+
+
 def as_set(names: Iterable[Any]) -> set[Any]:
     """Return *names* as a set, or raise `SourceError` for what is one name and not several.
 

@@ -13,7 +13,7 @@ import trustme
 from harness import servers
 from harness.forks import forked
 from harness.proxy import GARBLE_REPLY, HOLD_REPLY, Proxy
-from harness.virtual_time import VirtualTime, VirtualTimeConnection, VirtualTimeManagedConnection
+from harness.virtual_time import VirtualTime, VirtualTimeManagedConnection, virtual_time_client
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError, SourceUnavailable
@@ -395,15 +395,8 @@ def check_late_reply(proxy, adapter):
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_late_reply_is_nobody_elses(server, protocol):
     with Proxy(server.port) as proxy:
-        pool = redis.ConnectionPool(
-            connection_class=VirtualTimeConnection,
-            virtual_time=VirtualTime(proxy.holds),
-            host=servers.HOST,
-            port=proxy.port,
-            socket_timeout=60,
-            protocol=protocol,
-        )
-        check_late_reply(proxy, RedisGroupAdapter(redis.Redis(connection_pool=pool)))
+        client = virtual_time_client(proxy.port, VirtualTime(proxy.holds), protocol=protocol)
+        check_late_reply(proxy, RedisGroupAdapter(client))
 
 
 def test_interrupted_question_is_nobody_elses(server):

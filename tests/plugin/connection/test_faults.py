@@ -9,14 +9,13 @@ from functools import cache
 from itertools import product
 
 import pytest
-import redis
 from harness import servers
 from harness.covering import covering_array
 from harness.factors import EXECUTABLES, servers_met
 from harness.judge import KINDS, OPERATIONS, OUTCOMES, Judge, ask
 from harness.operations import AFTER, BEFORE, REVIEWS
 from harness.proxy import Action, Fault, Point, Proxy
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import cache as near_cache
@@ -116,16 +115,8 @@ class Bench:
         self.proxy = proxy
         self.judge = Judge(server, options)
         self._has_memory = bool(near_cache)
-        pool = redis.ConnectionPool(
-            connection_class=VirtualTimeConnection,
-            virtual_time=VirtualTime(proxy.holds),
-            host=servers.HOST,
-            port=proxy.port,
-            socket_timeout=LONG,
-        )
-        self.adapter = RedisPermissionAdapter(
-            redis.Redis(connection_pool=pool), **options, **near_cache
-        )
+        client = virtual_time_client(proxy.port, VirtualTime(proxy.holds), socket_timeout=LONG)
+        self.adapter = RedisPermissionAdapter(client, **options, **near_cache)
 
     def outcome(self, name, fault, way):
         """Return the outcome, or `None` where *fault* does not happen to *name* in this *way*."""

@@ -8,7 +8,7 @@ import redis
 from harness.covering import covering_array
 from harness.fake_server import HANDSHAKE, HOST, FakeServer
 from harness.operations import LOOKUPS, REVIEWS, WRITES
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.connection import DefaultParser
@@ -102,14 +102,7 @@ def adapter_at(server, options, **settings):
 
 def adapter_in_virtual_time(server):
     time = VirtualTime(lambda _: False)
-    pool = redis.ConnectionPool(
-        connection_class=VirtualTimeConnection,
-        virtual_time=time,
-        host=HOST,
-        port=server.port,
-        socket_timeout=60,
-    )
-    return time, RedisPermissionAdapter(redis.Redis(connection_pool=pool))
+    return time, RedisPermissionAdapter(virtual_time_client(server.port, time))
 
 
 def check_refusal(name, adapter, kind=SourceError):

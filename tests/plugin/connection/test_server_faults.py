@@ -10,7 +10,7 @@ from harness import servers
 from harness.covering import covering_array
 from harness.judge import OPERATIONS, Judge, ask
 from harness.operations import ANSWERS, BEFORE, LOOKUPS, WRITES, fill
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -49,15 +49,8 @@ def time():
 
 def adapter_of(server, options, time):
     """An adapter that the server knows by its name."""
-    pool = redis.ConnectionPool(
-        connection_class=VirtualTimeConnection,
-        virtual_time=time,
-        host=servers.HOST,
-        port=server.port,
-        socket_timeout=LONG,
-        client_name="adapter",
-    )
-    return RedisPermissionAdapter(redis.Redis(connection_pool=pool), **options)
+    client = virtual_time_client(server.port, time, socket_timeout=LONG, client_name="adapter")
+    return RedisPermissionAdapter(client, **options)
 
 
 def connected(adapter):

@@ -14,7 +14,7 @@ from harness import servers
 from harness.connections import noted_client
 from harness.forks import LONGEST_LIFE, forked
 from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 
 from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import RedisGroupAdapter
@@ -185,15 +185,10 @@ def test_faults_leak_nothing(server, options, source, pool_class, thorough):
     descriptors_before = len(list(DESCRIPTORS.iterdir()))
     with Proxy(server.port) as proxy:
         virtual_time = VirtualTime(proxy.holds)
-        pool = pool_class(
-            connection_class=VirtualTimeConnection,
-            virtual_time=virtual_time,
-            host=servers.HOST,
-            port=proxy.port,
-            max_connections=CONNECTIONS,
-            socket_timeout=60,
+        client = virtual_time_client(
+            proxy.port, virtual_time, pool_class, max_connections=CONNECTIONS
         )
-        adapter = RedisGroupAdapter(redis.Redis(connection_pool=pool), **options)
+        adapter = RedisGroupAdapter(client, **options)
         number = 10_000 if thorough else 150
         # More than that, for some are lost when the connection that they wait on is cut.
         faults = random.choices(FAULTS, k=2 * number) + random.choices(STALLS, k=number // 25)

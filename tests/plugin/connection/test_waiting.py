@@ -17,7 +17,7 @@ from harness.fake_server import HANDSHAKE, HOST, FakeServer
 from harness.judge import OPERATIONS
 from harness.operations import fill
 from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 
 from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -37,14 +37,9 @@ def time():
 
 
 def adapter_at(time, port, options, pool_class=redis.ConnectionPool, **settings):
-    pool = pool_class(
-        connection_class=VirtualTimeConnection,
-        virtual_time=time,
-        host=HOST,
-        port=port,
-        **{"socket_connect_timeout": C, "socket_timeout": R, **settings},
-    )
-    return RedisPermissionAdapter(redis.Redis(connection_pool=pool), **options)
+    settings = {"socket_connect_timeout": C, "socket_timeout": R, **settings}
+    client = virtual_time_client(port, time, pool_class, **settings)
+    return RedisPermissionAdapter(client, **options)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from harness.near_caches import (
 )
 from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from harness.relay import Relay, Strike
-from harness.virtual_time import VirtualTime, VirtualTimeConnection
+from harness.virtual_time import VirtualTime, virtual_time_client
 from redis._parsers import _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -89,14 +89,7 @@ def to_port(port, **settings):
 
 def to_proxy(proxy):
     """Return a client whose connections time out as soon as *proxy* holds what they wait for."""
-    pool = redis.ConnectionPool(
-        connection_class=VirtualTimeConnection,
-        virtual_time=VirtualTime(proxy.holds),
-        host=servers.HOST,
-        port=proxy.port,
-        socket_timeout=30,
-    )
-    return redis.Redis(connection_pool=pool)
+    return virtual_time_client(proxy.port, VirtualTime(proxy.holds), socket_timeout=30)
 
 
 def check_that_it_is_told(adapter, raw):

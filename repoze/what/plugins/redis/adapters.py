@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NoReturn, Self, TypeGuard, TypeVar, cast
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, cast
 
 import redis
 
@@ -518,7 +518,8 @@ class RedisGroupAdapter(RedisAdapter):
         :param hint: credentials, as for `find_sections`.
         :param permissions: the adapter of the source of permissions.
         """
-        found = self._find_jointly(hint, permissions) if self._joins(permissions) else None
+        other = self._layout_joined(permissions)
+        found = None if other is None else self._find_jointly(hint, other)
         if found is not None:
             return found
         groups = self.find_sections(hint)
@@ -533,12 +534,12 @@ class RedisGroupAdapter(RedisAdapter):
         :param permissions: the adapter of the source of permissions.
         :return: `None` where `find_with_permissions` would take two questions, too.
         """
-        if not self._joins(permissions):
+        other = self._layout_joined(permissions)
+        if other is None:
             return None
         user, name = encode(self._user_id(hint)), encode(permission)
         if user is None or name is None:
             return set()
-        other = permissions._layout  # noqa: SLF001 - its sibling
         found = self._layout.find_shared(user, other, name)
         return None if found is None else decode_all(filter(None, found))
 
@@ -549,33 +550,33 @@ class RedisGroupAdapter(RedisAdapter):
         :return: `None` where `find_with_permissions` would take two questions, too.
         :raises NonExistingSectionError: where there is no such permission.
         """
-        name = encode(permission)
-        if name is None or not self._joins(permissions):
+        name, other = encode(permission), self._layout_joined(permissions)
+        if name is None or other is None:
             return None
-        other = permissions._layout  # noqa: SLF001 - its sibling
         found = self._layout.find_items_through(other, name)
         return None if found is None else decode_all(filter(None, found[1]))
 
-    def _joins(self, permissions: SourceAdapter) -> TypeGuard["RedisPermissionAdapter"]:
+    def _layout_joined(self, permissions: SourceAdapter) -> Layout | None:
+        """Return the layout of *permissions*, where one question answers for both."""
         # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
         if not issubclass(type(permissions), RedisPermissionAdapter):
-            return False
-        other = cast(RedisPermissionAdapter, permissions)
-        return (
+            return None
+        sibling = cast(RedisPermissionAdapter, permissions)
+        other = sibling._layout  # noqa: SLF001 - its sibling
+        is_joined = (
             self._near_cache is None
-            and other._near_cache is None  # noqa: SLF001 - its sibling
+            and sibling._near_cache is None  # noqa: SLF001 - its sibling
             and _looks_up_as(RedisGroupAdapter, self)
-            and _looks_up_as(RedisPermissionAdapter, other)
-            and self._layout.joins(other._layout)  # noqa: SLF001 - its sibling
+            and _looks_up_as(RedisPermissionAdapter, sibling)
+            and self._layout.joins(other)
         )
+        return other if is_joined else None
 
-    def _find_jointly(
-        self, hint: Any, permissions: RedisAdapter
-    ) -> tuple[set[str], set[str]] | None:
+    def _find_jointly(self, hint: Any, other: Layout) -> tuple[set[str], set[str]] | None:
         user = encode(self._user_id(hint))
         if user is None:
             return set(), set()
-        found = self._layout.find_sections_with(user, permissions._layout)  # noqa: SLF001
+        found = self._layout.find_sections_with(user, other)
         if found is None:
             return None
         groups, permitted = found
@@ -607,10 +608,12 @@ class RedisPermissionAdapter(RedisAdapter):
 
 
 # What lookups go through, which a subclass or a test may have changed.
-_LOOKUPS = (
-    *("find_sections", "find_sections_many", "find_with_permissions"),
-    *("get_section_items", "get_many_section_items"),
-    *("_items", "_user_id", "_find", "_ask_for_sections"),
+_LOOKUPS = frozenset(
+    (
+        *("find_sections", "find_sections_many", "find_with_permissions"),
+        *("get_section_items", "get_many_section_items"),
+        *("_items", "_user_id", "_find", "_ask_for_sections"),
+    )
 )
 _OWN: dict[type[RedisAdapter], dict[str, object]] = {
     kind: {name: getattr(kind, name, None) for name in _LOOKUPS}
@@ -620,7 +623,7 @@ _OWN: dict[type[RedisAdapter], dict[str, object]] = {
 
 def _looks_up_as(kind: type[RedisAdapter], adapter: RedisAdapter) -> bool:
     own = type(adapter)
-    return not vars(adapter).keys() & set(_LOOKUPS) and all(
+    return _LOOKUPS.isdisjoint(vars(adapter)) and all(
         getattr(own, name, None) is function for name, function in _OWN[kind].items()
     )
 

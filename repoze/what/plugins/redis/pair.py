@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from repoze.what.adapters import find_many, finds_with_permissions
+from repoze.what.adapters import find_both
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .names import Name, decode, encode
@@ -32,9 +32,7 @@ class Adapters(NamedTuple):
 
     def permissions_of(self, user: Name) -> set[str]:
         """Return what any group of *user* is permitted."""
-        if finds_with_permissions(self.groups):
-            return self.groups.find_with_permissions(_credentials(user), self.permissions)[1]
-        return find_many(self.permissions, self.groups_of(user))
+        return find_both(self.groups, _credentials(user), self.permissions)[1]
 
     def can(self, user: Name, permission: Name) -> bool:
         """Return whether any group of *user* has *permission*."""

@@ -14,6 +14,7 @@ from repoze.what.adapters import AdapterError
 from repoze.what.printable import printable
 
 from . import NOT_POSSIBLE
+from .output import tell
 
 _NOT_THERE = 3
 INTERRUPTED = 130
@@ -59,9 +60,9 @@ def told_in_one_line() -> Iterator[None]:
     except sqlite3.Error as error:
         raise Failure(f"The temporary file cannot be used: {error}") from error
     except (KeyboardInterrupt, click.Abort):
-        # Nobody may read it, or wait for it.
-        with suppress(OSError, KeyboardInterrupt):
-            click.echo("Interrupted.", err=True)
+        # Nobody may wait for it.
+        with suppress(KeyboardInterrupt):
+            tell("Interrupted.")
         raise Exit(INTERRUPTED) from None
 
 

@@ -75,11 +75,11 @@ def client_of_database(client: redis.Redis, db: int | None, **changes: Any) -> r
             _connect_and_select, settings.get("redis_connect_func")
         )
     derived: ConnectionPool
-    if isinstance(pool, SentinelConnectionPool) and pool.is_master:
-        settings["redis_connect_func"] = partial(
-            _connect_and_announce, settings.get("redis_connect_func")
-        )
     if isinstance(pool, SentinelConnectionPool):
+        if pool.is_master:
+            settings["redis_connect_func"] = partial(
+                _connect_and_announce, settings.get("redis_connect_func")
+            )
         derived = SentinelConnectionPool(
             pool.service_name,
             _with_connections_of_its_own(pool.sentinel_manager),

@@ -77,9 +77,9 @@ class IndexedLayout(Layout):
     """
 
     _REPEATS_WRITES = True
-    _FIND_WITH = script("joined", "indexed/find_sections_with")
+    _FIND_WITH = script("joined", "indexed/unions", "indexed/find_sections_with")
     _FIND_SHARED = script("indexed/find_shared")
-    _FIND_ITEMS_THROUGH = script("joined", "indexed/find_items_through")
+    _FIND_ITEMS_THROUGH = script("joined", "indexed/unions", "indexed/find_items_through")
     _READS: Mapping[str, Script] = {
         operation: script(f"indexed/{operation}")
         for operation in ("get_sections_page", "get_many_section_items", "review")

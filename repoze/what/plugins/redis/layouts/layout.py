@@ -467,8 +467,8 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
 
 
 def _two_lists(reply: Any) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
-    first, second = array(reply, length=4)[:2], reply[2:]
-    found, others = joined_texts(*first), joined_texts(*second)
+    number, names, other_number, other_names = array(reply, length=4)
+    found, others = joined_texts(number, names), joined_texts(other_number, other_names)
     return None if found is None or others is None else (found, others)
 
 

@@ -23,9 +23,4 @@ for i = 1, #sections do
     keys[#keys + 1] = string.sub(KEYS[1], 1, -2) .. ':' .. sections[i]
   end
 end
-local items = {}
--- Lua's unpack takes a little less than 8,000 values.
-for first = 1, #keys, 5000 do
-  items[#items + 1] = redis.call('SUNION', unpack(keys, first, math.min(first + 4999, #keys)))
-end
-return joined({sections}, items)
+return joined({sections}, unions(keys))

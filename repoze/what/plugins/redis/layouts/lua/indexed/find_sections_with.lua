@@ -16,9 +16,4 @@ if ARGV[2] and #keys > 0 then
   -- Of this script alone: who has called it stays in the database that he has selected.
   redis.call('SELECT', ARGV[2])
 end
-local others = {}
--- Lua's unpack takes a little less than 8,000 values.
-for first = 1, #keys, 5000 do
-  others[#others + 1] = redis.call('SUNION', unpack(keys, first, math.min(first + 4999, #keys)))
-end
-return joined({sections}, others)
+return joined({sections}, unions(keys))
