@@ -7,7 +7,8 @@ from types import MappingProxyType
 import pytest
 from harness.sources import Groups
 
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import SourceError, find_both
+from repoze.what.plugins.redis import RedisGroupAdapter
 from repoze.what.plugins.redis.turbogears import RedisAuthMetadata
 
 
@@ -77,7 +78,7 @@ def test_one_name_in_place_of_groups(groups, permissions):
     identity = {}
     authorization.get_groups(identity, "kim")
     identity["groups"] = "e"
-    with pytest.raises(SourceError, match="Several names are wanted, not 'e'"):
+    with pytest.raises(SourceError, match="Several items are wanted, not the one string 'e'"):
         authorization.get_permissions(identity, "kim")
 
 
@@ -87,6 +88,52 @@ def test_adapter_of_another_kind(permissions):
     assert identity["groups"] == ["editors"]
     found = authorization.get_permissions(identity, "rosa")
     assert set(found) == {"newspaper.print", "publish"}
+
+
+class InFront:
+    """Finds what an adapter does, each by itself."""
+
+    def __init__(self, adapter, found=None):
+        self._adapter, self._found = adapter, found
+
+    def find_sections(self, hint):
+        return self._found or self._adapter.find_sections(hint)
+
+
+def test_permissions_of_another_kind(groups, permissions):
+    class InOneMore(AuthMetadata):
+        def get_groups(self, identity, userid):
+            return [*super().get_groups(identity, userid), "writers"]
+
+    permissions.create_section("write")
+    permissions.include_item("write", "writers")
+    for of_groups in (groups, InFront(groups)):
+        authorization = InOneMore(of_groups, InFront(permissions))
+        identity = {}
+        identity["groups"] = authorization.get_groups(identity, "rosa")
+        found = authorization.get_permissions(identity, "rosa")
+        assert set(found) == {"newspaper.print", "publish", "write"}
+
+
+def test_one_name_in_place_of_several(groups, permissions):
+    """Its letters would be taken for groups, or permissions."""
+    wrong = AuthMetadata(InFront(groups, "ab"), permissions)
+    with pytest.raises(SourceError, match="not the one string 'ab'"):
+        wrong.get_groups({}, "rosa")
+    wrong = AuthMetadata(InFront(groups), InFront(permissions, "ab"))
+    with pytest.raises(SourceError, match="not the one string 'ab'"):
+        wrong.get_permissions({"groups": ["editors"]}, "rosa")
+
+    class Text(RedisGroupAdapter):
+        def find_sections(self, hint):
+            return "ab"
+
+    for wrong in (
+        AuthMetadata(Text(groups._client), permissions).get_groups,
+        lambda _, user: find_both(Text(groups._client), {"repoze.what.userid": user}, permissions),
+    ):
+        with pytest.raises(SourceError, match="not the one string 'ab'"):
+            wrong({}, "rosa")
 
 
 def test_user_without_groups(groups, permissions, proxy):

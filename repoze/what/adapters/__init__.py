@@ -7,7 +7,7 @@ groups that have them.
 
 from collections.abc import Callable, Iterable
 from inspect import isasyncgenfunction, iscoroutinefunction, signature
-from typing import Any, ClassVar, Protocol, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
 __all__ = [
     "AdapterError",
@@ -302,10 +302,23 @@ class BaseSourceAdapter:
 def finds_with_permissions(adapter: object) -> TypeGuard[JointAdapter]:
     """Return whether *adapter* finds groups and permissions at once, by ``find_with_permissions``.
 
-    Its class has to have that. What stands in front of another adapter, and passes on what it does
-    not have itself, has its own ``find_sections``, and the last word.
+    That has to go with its ``find_sections``, which has the last word: see `_goes_with`.
     """
-    return hasattr(type(adapter), "find_with_permissions")
+    return _goes_with(adapter, "find_with_permissions", "find_sections")
+
+
+def _goes_with(adapter: object, method: str, other: str) -> bool:
+    """Return whether *method* of *adapter* knows of all that its *other* does.
+
+    Where a subclass, or what stands in front of an adapter and passes on what it does not have
+    itself, has an *other* of its own alone, it does not.
+    """
+    for place in (getattr(adapter, "__dict__", {}), *map(vars, type(adapter).__mro__)):
+        if method in place:
+            return True
+        if other in place:
+            return False
+    return False
 
 
 def find_many(adapter: SourceAdapter, hints: Iterable[Any]) -> set[str]:
@@ -313,9 +326,10 @@ def find_many(adapter: SourceAdapter, hints: Iterable[Any]) -> set[str]:
 
     :param adapter: one that can has a method ``find_sections_many``.
     """
-    if hasattr(adapter, "find_sections_many"):
-        return as_set(adapter.find_sections_many(frozenset(hints)))
-    return {section for hint in hints for section in as_set(adapter.find_sections(hint))}
+    several = frozenset(as_set(hints))
+    if _goes_with(adapter, "find_sections_many", "find_sections"):
+        return as_set(cast(Any, adapter).find_sections_many(several))
+    return {section for hint in several for section in as_set(adapter.find_sections(hint))}
 
 
 def find_both(

@@ -7,7 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from repoze.what.adapters import check_adapter, check_apart, finds_with_permissions, is_one_name
+from repoze.what.adapters import (
+    as_set,
+    check_adapter,
+    check_apart,
+    find_both,
+    find_many,
+    finds_with_permissions,
+)
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .names import encode_known
@@ -68,8 +75,8 @@ class RedisAuthMetadata(ABC):
         """
         credentials = {"repoze.what.userid": userid}
         if not finds_with_permissions(self.groups):
-            return list(self.groups.find_sections(credentials))
-        groups, permissions = self.groups.find_with_permissions(credentials, self.permissions)
+            return list(as_set(self.groups.find_sections(credentials)))
+        groups, permissions = find_both(self.groups, credentials, self.permissions)
         if isinstance(identity, MutableMapping):
             identity[_FOUND] = groups, permissions
         return list(groups)
@@ -81,14 +88,10 @@ class RedisAuthMetadata(ABC):
         :param userid: not used.
         :raises SourceError: where the source cannot be asked, or refuses.
         """
-        given, (groups, permissions) = identity["groups"], identity.get(_FOUND, (None, ()))
+        given, (groups, permissions) = as_set(identity["groups"]), identity.get(_FOUND, (None, ()))
         if isinstance(identity, MutableMapping):
             identity.pop(_FOUND, None)
-        if is_one_name(given):
-            # That is refused.
-            return list(self.permissions.find_sections_many(given))
-        given = list(given)
         if groups is None or encode_known(groups) != encode_known(given):
             # A subclass has found others.
-            permissions = self.permissions.find_sections_many(given)
-        return list(permissions)
+            permissions = find_many(self.permissions, given)
+        return list(as_set(permissions))
