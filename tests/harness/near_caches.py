@@ -9,7 +9,7 @@ from harness import servers
 from harness.operations import create_sections
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import primary
-from repoze.what.plugins.redis.near_cache import cache, tracking
+from repoze.what.plugins.redis.near_cache import cache, tracking, vouching
 from repoze.what.plugins.redis.near_cache.cache import NearCacheInfo
 from repoze.what.plugins.redis.near_cache.memory import Answer
 
@@ -33,7 +33,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 1000.0
         self.sleep = time.sleep
-        monkeypatch.setattr(cache, "monotonic", self.monotonic)
+        for module in (cache, vouching):
+            monkeypatch.setattr(module, "monotonic", self.monotonic)
         for module in (primary, tracking):
             monkeypatch.setattr(module, "time", self)
 
@@ -46,8 +47,8 @@ class Clock:
 
 def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let another connection be made by any lookup, whatever became of the last one."""
-    monkeypatch.setattr(cache, "_BETWEEN_ATTEMPTS", 0)
-    monkeypatch.setattr(cache, "_BETWEEN_REFUSALS", 0)
+    monkeypatch.setattr(vouching, "_BETWEEN_ATTEMPTS", 0)
+    monkeypatch.setattr(vouching, "_BETWEEN_REFUSALS", 0)
 
 
 def fill(adapter: RedisPermissionAdapter) -> None:

@@ -27,7 +27,7 @@ from redis.sentinel import Sentinel
 from harness import servers
 from repoze.what.adapters import AdapterError, ExistingSectionError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import cache, tracking
+from repoze.what.plugins.redis.near_cache import tracking, vouching
 
 Connect = Callable[[float], redis.Redis]
 
@@ -68,7 +68,7 @@ def by_sentinels(ports: tuple[int, ...], timeout: float) -> redis.Redis:
 # What readers may do first stands here, for each of them imports the module that it stands in.
 def connect_again_soon() -> None:
     """Let a tracking connection that is lost be made again without a long wait."""
-    cache._BETWEEN_ATTEMPTS = cache._BETWEEN_REFUSALS = 0.05
+    vouching._BETWEEN_ATTEMPTS = vouching._BETWEEN_REFUSALS = 0.05
 
 
 def ignore_invalidations() -> None:

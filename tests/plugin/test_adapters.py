@@ -515,3 +515,10 @@ def test_answer_can_be_kept(groups):
     sections["admins"].add("mallory")
     sections["trolls"] = set()
     assert groups.get_all_sections() == {"admins": set()}
+
+
+def test_made_of_the_client_of_another(groups, options):
+    """Which is a redis-py client as any other."""
+    groups.create_section("editors")
+    other = RedisGroupAdapter(groups.db_connection, **options)
+    assert other.get_section_names() == {"editors"}

@@ -15,9 +15,9 @@ from harness.sources import Permissions
 from harness.virtual_time import VirtualTime, virtual_time_client
 from redis.sentinel import Sentinel
 
-from repoze.what.adapters import SourceError, SourceUnavailable
+from repoze.what.adapters import SourceError, SourceUnavailable, find_many
 from repoze.what.middleware import AuthorizationMetadata
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import exchange
 from repoze.what.plugins.redis.connection.clients import way_to
 from repoze.what.plugins.redis.layouts import layout
@@ -390,11 +390,37 @@ class TestOneQuestion:
             def find_sections_many(self, hints):
                 return set()
 
+        class NothingPermittedToOne(InFront):
+            def find_sections(self, hint):
+                return set()
+
+        class OnlyWriting(RedisPermissionAdapter):
+            def find_sections(self, hint):
+                return super().find_sections(hint) & {"write"}
+
+        class Closed(RedisPermissionAdapter):
+            def __getattribute__(self, name):
+                if name.startswith("find_sections"):
+                    return lambda _: set()
+                return super().__getattribute__(name)
+
         groups, permissions = connect(at_proxy(), **options)
-        assert groups.find_with_permissions(ROSA, NothingPermitted(permissions)) == (
-            FOUND[0],
-            set(),
-        )
+        for front, permitted in (
+            (NothingPermitted(permissions), set()),
+            (NothingPermittedToOne(permissions), set()),
+            (OnlyWriting(at_proxy(), **options), {"write"}),
+            (Closed(at_proxy(), **options), set()),
+        ):
+            assert groups.find_with_permissions(ROSA, front) == (FOUND[0], permitted)
+            found = find_many(front, ["editors", "writers"])
+            assert found == permitted
+            identity = {"repoze.who.userid": "rosa"}
+            AuthorizationMetadata({"": groups}, {"": front}).add_metadata({}, identity)
+            assert set(identity["permissions"]) == permitted
+            pair = Adapters(groups, front)
+            assert pair.permissions_of("rosa") == permitted
+            assert not pair.can("rosa", "publish")
+            assert pair.why("rosa", "publish") == set()
         identity = {"repoze.who.userid": "rosa"}
         AuthorizationMetadata({"": NotSuspended(groups)}, {"": permissions}).add_metadata(
             {}, identity

@@ -18,7 +18,7 @@ from harness.proxy import Action, Fault, Point, Proxy
 from harness.virtual_time import VirtualTime, virtual_time_client
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import cache as near_cache
+from repoze.what.plugins.redis.near_cache import vouching
 
 SECONDS = {Action.DELAY: 0.02}
 ON_NEW_CONNECTIONS = {Point.CONNECTING, Point.HANDSHAKE, Point.SELECTING}
@@ -192,8 +192,8 @@ def test_operation_meets_every_fault(server, options, counts, cases, name):
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation_with_a_near_cache_meets_every_fault(server, monkeypatch, cases, name):
     """It has the tracking connection, and memory, before the fault and after it."""
-    monkeypatch.setattr(near_cache, "_BETWEEN_ATTEMPTS", 0)
-    monkeypatch.setattr(near_cache, "_BETWEEN_REFUSALS", 0)
+    monkeypatch.setattr(vouching, "_BETWEEN_ATTEMPTS", 0)
+    monkeypatch.setattr(vouching, "_BETWEEN_REFUSALS", 0)
     with Proxy(server.port) as proxy:
         bench = Bench(
             server, proxy, {"namespace": "tests"}, near_cache=True, max_staleness=LONG, max_age=LONG

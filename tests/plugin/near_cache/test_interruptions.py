@@ -31,7 +31,7 @@ from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import cache, tracking
+from repoze.what.plugins.redis.near_cache import cache, tracking, vouching
 from repoze.what.plugins.redis.near_cache.memory import Memory
 
 STAFF = KEYS + b"item:staff"
@@ -40,7 +40,7 @@ OF_ONE = {"max_connections": 1, "socket_timeout": 30}
 
 @pytest.fixture
 def adapter(server, writer, monkeypatch):
-    monkeypatch.setattr(cache, "_BETWEEN_ATTEMPTS", 0)
+    monkeypatch.setattr(vouching, "_BETWEEN_ATTEMPTS", 0)
     adapter = RedisPermissionAdapter(
         server.client(**OF_ONE),
         namespace=NAMESPACE,
@@ -252,7 +252,8 @@ class TestTimeOfALookup:
     @pytest.fixture
     def clock(self, monkeypatch):
         clock = Clock()
-        monkeypatch.setattr(cache, "monotonic", clock)
+        for module in (cache, vouching):
+            monkeypatch.setattr(module, "monotonic", clock)
         monkeypatch.setattr(tracking, "time", SimpleNamespace(monotonic=clock))
         return clock
 

@@ -24,13 +24,14 @@ QUESTIONS = st.frozensets(ITEMS.map(bytes.decode), min_size=1, max_size=3)
 class Memories(RuleBasedStateMachine):
     """A memory; the answers that it should keep, the last asked for at the end; those expected."""
 
-    expected = Bundle("expected")
+    expected, following = Bundle("expected"), Bundle("following")
 
     def __init__(self):
         super().__init__()
         self.memory = Memory(SIZE)
         self.kept = []
         self.current = []
+        self.current_following = []
 
     @rule(target=expected, question=QUESTIONS, now=st.floats(0, 1))
     def expect(self, question, now):
@@ -56,14 +57,35 @@ class Memories(RuleBasedStateMachine):
             self.current.remove(answer)
         self.kept = [each for each in self.kept if each.question != answer.question]
 
+    @rule(target=following, now=st.floats(0, 1))
+    def expect_unknown(self, now):
+        answer = self.memory.begin_following(now)
+        self.current_following.append((answer, set()))
+        return answer
+
+    @rule(answer=consumes(following), question=QUESTIONS)
+    def keep_what_is_known_now(self, answer, question):
+        items, sections = encode_known(question), frozenset(("x",))
+        self.memory.commit_following(answer, question, items, sections)
+        current = {id(each): changed for each, changed in self.current_following}
+        self.current_following = [each for each in self.current_following if each[0] is not answer]
+        if id(answer) in current and current[id(answer)].isdisjoint(items):
+            kept = self.memory.get(question)
+            assert (kept.question, kept.sections) == (question, sections)
+            assert (kept.asked_at, set(kept.items)) == (answer.asked_at, items)
+            self.kept = [each for each in self.kept if each.question != question] + [kept]
+            self.kept = self.kept[-SIZE:]
+
     @rule()
     def clear(self):
         self.memory.clear()
-        self.kept, self.current = [], []
+        self.kept, self.current, self.current_following = [], [], []
 
     @rule(item=ITEMS)
     def forget(self, item):
         self.memory.forget(item)
+        for _, changed in self.current_following:
+            changed.add(item)
         self.kept = [answer for answer in self.kept if item not in answer.items]
         self.current = [answer for answer in self.current if item not in answer.items]
 

@@ -44,7 +44,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import cache, tracking
+from repoze.what.plugins.redis.near_cache import tracking, vouching
 
 STAFF = KEYS + b"item:staff"
 LOGIN = {"username": "guest", "password": "s3cret"}
@@ -250,7 +250,7 @@ class TestLost:
 
     def test_cannot_ever_be_made(self, server, writer, connect, caplog, monkeypatch):
         """As where a proxy hangs up on what it does not know: it says so, though not at once."""
-        monkeypatch.setattr(cache, "_BETWEEN_ATTEMPTS", 0)
+        monkeypatch.setattr(vouching, "_BETWEEN_ATTEMPTS", 0)
         hang_up = Fault(Action.RESET, Point.CONNECTING)
         with Proxy(server.port) as proxy:
             adapter = connect(to_port(proxy.port))
@@ -314,7 +314,7 @@ class TestMaking:
         """Of two threads that come to make it at once, the second finds it made."""
         wait_until_hit(adapter, "staff")
         near_cache = adapter._near_cache
-        near_cache._connect(near_cache._state, time.monotonic())
+        near_cache._seat[0].connect(near_cache._state, time.monotonic())
         assert (info(adapter).connections, info(adapter).is_tracking) == (1, True)
 
     # The first request is the lookup, then come SUBSCRIBE and PING.

@@ -14,6 +14,7 @@ from repoze.what.adapters import (
     NonExistingSectionError,
     SourceAdapter,
     SourceError,
+    as_set,
     find_many,
     is_one_name,
 )
@@ -146,6 +147,11 @@ class RedisAdapter(BaseSourceAdapter):
     def reads_from_replica(self) -> bool:
         """Whether lookups are asked of another server than the one that is written."""
         return self._reader is not None
+
+    @property
+    def has_near_cache(self) -> bool:
+        """Whether lookups may be answered from memory."""
+        return self._near_cache is not None
 
     def mixes_with(self, other: object) -> bool:
         """Whether the sections of *other* would be taken for this source's, or these for its own.
@@ -390,11 +396,7 @@ class RedisAdapter(BaseSourceAdapter):
     def _find(self, items: Collection[object]) -> set[str]:
         if self._near_cache is None:
             return self._ask_for_sections(encode_known(items))
-        # Of two that are equal and no text, one may name something else, as True and 1 do.
-        question = items if _TEXT.issuperset(map(type, items)) else decode_all(encode_known(items))
-        return self._near_cache.find_sections(
-            cast(frozenset[str], frozenset(question)), self._ask_for_sections
-        )
+        return self._near_cache.find_sections(_question(items), self._ask_for_sections)
 
     def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
         # What has no name is no section, whoever wrote it.
@@ -511,19 +513,25 @@ class RedisGroupAdapter(RedisAdapter):
         """Return the groups of *hint*, and what any of them is permitted.
 
         That is one question to the server where one connection reaches both sources, as it does
-        where both adapters are given one client; both answers are then of one moment. Else it is
-        two: with a near cache, where *permissions* is another kind of adapter, or a lookup of
-        either is a subclass's own, before Redis 7.0, and where NUL is in a name.
+        where both adapters are given one client; both answers are then of one moment. With near
+        caches of one *max_staleness* it is none where both have the answer. Else it is two: where
+        one of the adapters has a near cache, where *permissions* is another kind of adapter, or a
+        lookup of either is a subclass's own, before Redis 7.0, and where NUL is in a name.
 
         :param hint: credentials, as for `find_sections`.
         :param permissions: the adapter of the source of permissions.
         """
-        other = self._layout_joined(permissions)
-        found = None if other is None else self._find_jointly(hint, other)
-        if found is not None:
-            return found
-        groups = self.find_sections(hint)
-        return groups, find_many(permissions, groups)
+        sibling = self._joined(permissions)
+        if sibling is None:
+            groups = as_set(self.find_sections(hint))
+            return groups, find_many(permissions, groups)
+        near, ask = sibling._near_cache, partial(self._ask_for_both, sibling._layout)  # noqa: SLF001
+        user = (self._user_id(hint),)
+        if self._near_cache is None or near is None:
+            groups, permitted = ask(encode_known(user))
+        else:
+            groups, permitted = self._near_cache.find_both(near, _question(user), ask)
+        return groups, find_many(permissions, groups) if permitted is None else permitted
 
     def find_shared(
         self, hint: Any, permissions: SourceAdapter, permission: Name
@@ -534,13 +542,13 @@ class RedisGroupAdapter(RedisAdapter):
         :param permissions: the adapter of the source of permissions.
         :return: `None` where `find_with_permissions` would take two questions, too.
         """
-        other = self._layout_joined(permissions)
-        if other is None:
+        sibling = self._joined(permissions)
+        if sibling is None:
             return None
         user, name = encode(self._user_id(hint)), encode(permission)
         if user is None or name is None:
             return set()
-        found = self._layout.find_shared(user, other, name)
+        found = self._layout.find_shared(user, sibling._layout, name)  # noqa: SLF001 - its sibling
         return None if found is None else decode_all(filter(None, found))
 
     def find_items_through(self, permissions: SourceAdapter, permission: Name) -> set[str] | None:
@@ -550,35 +558,40 @@ class RedisGroupAdapter(RedisAdapter):
         :return: `None` where `find_with_permissions` would take two questions, too.
         :raises NonExistingSectionError: where there is no such permission.
         """
-        name, other = encode(permission), self._layout_joined(permissions)
-        if name is None or other is None:
+        name, sibling = encode(permission), self._joined(permissions)
+        if name is None or sibling is None:
             return None
-        found = self._layout.find_items_through(other, name)
+        found = self._layout.find_items_through(sibling._layout, name)  # noqa: SLF001 - its sibling
         return None if found is None else decode_all(filter(None, found[1]))
 
-    def _layout_joined(self, permissions: SourceAdapter) -> Layout | None:
-        """Return the layout of *permissions*, where one question answers for both."""
+    def _joined(self, permissions: SourceAdapter) -> "RedisPermissionAdapter | None":
+        """Return *permissions*, where one question answers for both."""
         # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
         if not issubclass(type(permissions), RedisPermissionAdapter):
             return None
         sibling = cast(RedisPermissionAdapter, permissions)
-        other = sibling._layout  # noqa: SLF001 - its sibling
         is_joined = (
-            self._near_cache is None
-            and sibling._near_cache is None  # noqa: SLF001 - its sibling
-            and _looks_up_as(RedisGroupAdapter, self)
+            _looks_up_as(RedisGroupAdapter, self)
             and _looks_up_as(RedisPermissionAdapter, sibling)
-            and self._layout.joins(other)
+            and self._layout.joins(sibling._layout)  # noqa: SLF001 - its sibling
+            and self._remembers_with(sibling._near_cache)  # noqa: SLF001 - its sibling
         )
-        return other if is_joined else None
+        return sibling if is_joined else None
 
-    def _find_jointly(self, hint: Any, other: Layout) -> tuple[set[str], set[str]] | None:
-        user = encode(self._user_id(hint))
-        if user is None:
+    def _remembers_with(self, other: NearCache | None) -> bool:
+        if self._near_cache is None or other is None:
+            return self._near_cache is other
+        return self._near_cache.joins(other)
+
+    def _ask_for_both(
+        self, other: Layout, items: Collection[bytes]
+    ) -> tuple[set[str], set[str] | None]:
+        if not items:
             return set(), set()
+        [user] = items
         found = self._layout.find_sections_with(user, other)
         if found is None:
-            return None
+            return self._ask_for_sections(items), None
         groups, permitted = found
         return decode_all(filter(None, groups)), decode_all(filter(None, permitted))
 
@@ -612,7 +625,7 @@ _LOOKUPS = frozenset(
     (
         *("find_sections", "find_sections_many", "find_with_permissions"),
         *("get_section_items", "get_many_section_items"),
-        *("_items", "_user_id", "_find", "_ask_for_sections"),
+        *("_items", "_user_id", "_find", "_ask_for_sections", "__getattribute__"),
     )
 )
 _OWN: dict[type[RedisAdapter], dict[str, object]] = {
@@ -626,6 +639,12 @@ def _looks_up_as(kind: type[RedisAdapter], adapter: RedisAdapter) -> bool:
     return _LOOKUPS.isdisjoint(vars(adapter)) and all(
         getattr(own, name, None) is function for name, function in _OWN[kind].items()
     )
+
+
+def _question(items: Collection[object]) -> frozenset[str]:
+    # Of two that are equal and no text, one may name something else, as True and 1 do.
+    question = items if _TEXT.issuperset(map(type, items)) else decode_all(encode_known(items))
+    return cast(frozenset[str], frozenset(question))
 
 
 def _number(name: str, value: object, least: int) -> int:

@@ -36,7 +36,8 @@ class Adapters(NamedTuple):
 
     def can(self, user: Name, permission: Name) -> bool:
         """Return whether any group of *user* has *permission*."""
-        shared = self._shared(user, permission)
+        is_remembered = self._is_ours() and self.groups.has_near_cache
+        shared = None if is_remembered else self._shared(user, permission)
         if shared is not None:
             return bool(shared)
         return _text(permission) in self.permissions_of(user)

@@ -246,6 +246,9 @@ def _password_of(connection: Any) -> str:
 
 
 def _wholly_made(connection_class: type) -> type:
+    if issubclass(connection_class, _WhollyMade):
+        # Of a client that was made of another adapter's, as `db_connection` is.
+        return connection_class
     attributes = {"__module__": connection_class.__module__}
     return type(connection_class.__name__, (_WhollyMade, connection_class), attributes)
 

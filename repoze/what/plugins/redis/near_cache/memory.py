@@ -1,6 +1,7 @@
 """Answers that are kept, until something that they depend on changes."""
 
 from collections.abc import Iterable
+from weakref import WeakSet
 
 from lru import LRU
 
@@ -21,6 +22,23 @@ class Answer:
         self.sections: frozenset[str] = frozenset()
 
 
+class Following:
+    """An answer to a question that will be known when it is answered.
+
+    So the permissions of a user's groups are, where the server is asked for both at once.
+    """
+
+    __slots__ = ("__weakref__", "asked_at", "changed", "is_current")
+
+    def __init__(self, asked_at: float) -> None:
+        self.asked_at = asked_at
+        """The time before the server was asked, on the monotonic clock."""
+        self.changed: set[bytes] = set()
+        """The items that have changed since."""
+        self.is_current = True
+        """Whether not everything may have changed since."""
+
+
 class Memory:
     """Keeps at most *size* answers: those that were last asked for.
 
@@ -32,6 +50,8 @@ class Memory:
         self._size = size
         self._dependents: dict[bytes, set[Answer]] = {}
         """By items, the answers that depend on them."""
+        self._following: WeakSet[Following] = WeakSet()
+        """Those that somebody waits for."""
         # It is not known to the garbage collector, so nothing that it refers to may refer to it.
         self._answers: LRU[frozenset[str], Answer] = LRU(size)
         self.get = self._answers.get
@@ -51,6 +71,33 @@ class Memory:
             self._dependents.setdefault(item, set()).add(answer)
         return answer
 
+    def begin_following(self, now: float) -> Following:
+        """Return an answer without its question; commit it later, or let it go.
+
+        :param now: the time, on the monotonic clock.
+        """
+        following = Following(now)
+        self._following.add(following)
+        return following
+
+    def commit_following(
+        self,
+        following: Following,
+        question: frozenset[str],
+        items: Iterable[bytes],
+        sections: frozenset[str],
+    ) -> None:
+        """Keep *following*, which was begun, unless one of its items has changed since.
+
+        :param question: what it is an answer to.
+        :param items: those of the question, as the bytes that they are stored as.
+        :param sections: those that any item of the question is in.
+        """
+        if following.is_current and following.changed.isdisjoint(items):
+            answer = self.begin_fill(question, items, following.asked_at)
+            answer.sections = sections
+            self.commit(answer)
+
     def commit(self, answer: Answer) -> None:
         """Keep *answer*, which was begun, unless one of its items has changed since."""
         if answer.is_current:
@@ -67,12 +114,16 @@ class Memory:
 
     def forget(self, item: bytes) -> None:
         """Keep no answer that depends on *item*, neither one that is kept nor one that is begun."""
+        for following in self._following:
+            following.changed.add(item)
         for answer in self._dependents.pop(item, ()):
             answer.is_current = False
             self.abort(answer)
 
     def clear(self) -> None:
         """Keep no answer at all, neither one that is kept nor one that is begun."""
+        for following in self._following:
+            following.is_current = False
         for item in list(self._dependents):
             self.forget(item)
 

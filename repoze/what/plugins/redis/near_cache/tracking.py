@@ -5,7 +5,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType
 from typing import Any
 
@@ -27,7 +27,7 @@ class CannotTrackError(Exception):
 
 
 class Tracking:
-    """Hears of each change of a key that begins with *prefix*, from when it was made on.
+    """Hears of each change of a key that begins with one of *prefixes*, from when it was made on.
 
     It is ``CLIENT TRACKING`` in broadcasting mode, in RESP2: the messages are those of a channel
     that the connection itself has subscribed to. Nothing but making it waits for the network, or
@@ -48,7 +48,7 @@ class Tracking:
     def __init__(
         self,
         client: redis.Redis,
-        prefix: bytes,
+        prefixes: Iterable[bytes],
         max_staleness: float,
         began: float,
         address: tuple[str, int] | None = None,
@@ -70,7 +70,7 @@ class Tracking:
                 connection.connect()
             else:
                 connection.connect_to(address)
-            self._begin(prefix)
+            self._begin(prefixes)
         except BaseException:
             self.close()
             raise
@@ -88,7 +88,7 @@ class Tracking:
             min(wait, left / _STEPS) for wait in waits
         )
 
-    def _begin(self, prefix: bytes) -> None:
+    def _begin(self, prefixes: Iterable[bytes]) -> None:
         # Unlike CLIENT ID, it needs no permission.
         hello = self._ask("HELLO", 2)
         # Nothing is tried and caught: a time limit of the application's own may be of any class.
@@ -100,9 +100,8 @@ class Tracking:
             raise CannotTrackError(
                 "it is a node of a Redis Cluster, and does not say when it has lost the slot"
             )
-        turned_on = self._ask(
-            "CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", prefix
-        )
+        of_each = [word for prefix in prefixes for word in ("PREFIX", prefix)]
+        turned_on = self._ask("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", *of_each)
         if turned_on != b"OK":
             raise CannotTrackError(f"it answers CLIENT TRACKING with {described(turned_on)}")
         self._ask("SUBSCRIBE", _CHANNEL)
