@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -29,7 +30,7 @@ from repoze.what.adapters import AdapterError, ExistingSectionError, SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
 from repoze.what.plugins.redis.near_cache import tracking, vouching
 
-Connect = Callable[[float], redis.Redis]
+Connect = Callable[[float], redis.Redis | redis.RedisCluster]
 
 NAMESPACE = "tests"
 USERS = 2
@@ -63,6 +64,15 @@ def by_sentinels(ports: tuple[int, ...], timeout: float) -> redis.Redis:
         sentinel_kwargs={"socket_timeout": 30, "retry": Retry(NoBackoff(), 0)},
     )
     return manager.master_for("staff", socket_connect_timeout=timeout, socket_timeout=timeout)
+
+
+def by_cluster(ports: tuple[int, ...], timeout: float) -> redis.RedisCluster:
+    """Return a client of the cluster that the nodes at *ports* belong to."""
+    return redis.RedisCluster(
+        startup_nodes=[ClusterNode(servers.HOST, port) for port in ports],
+        socket_connect_timeout=timeout,
+        socket_timeout=timeout,
+    )
 
 
 # What readers may do first stands here, for each of them imports the module that it stands in.
@@ -488,7 +498,7 @@ def _read(
                 hits_before = adapter.near_cache_info().hits
                 confirmation = adapter._database.primary_address
                 before = monotonic()
-                confirmed = before if confirmation is None else confirmation.at
+                confirmed = before if confirmation is None else min(before, confirmation.at)
                 try:
                     sections = adapter.find_sections_many(items)
                 except SourceError:

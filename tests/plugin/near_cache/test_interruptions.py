@@ -31,7 +31,7 @@ from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 from redis.utils import HIREDIS_AVAILABLE
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import cache, tracking, vouching
+from repoze.what.plugins.redis.near_cache import cache, tracking, unblocked, vouching
 from repoze.what.plugins.redis.near_cache.memory import Memory
 
 STAFF = KEYS + b"item:staff"
@@ -335,7 +335,7 @@ class TestWithoutPoll:
                 ours, server_hostname="localhost", do_handshake_on_connect=False
             )
             with with_tls:
-                assert tracking._readiness_of(with_tls)(0)
+                assert unblocked._readiness_of(with_tls)(0)
 
 
 def test_names_as_text_and_as_bytes(server, writer):

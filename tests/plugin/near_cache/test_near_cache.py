@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
-from harness import cluster, servers
+from harness import servers
 from harness.forks import forked
 from harness.near_caches import (
     KEYS,
@@ -725,15 +725,6 @@ class TestConstruction:
         line = self.refused(namespace=None)
         assert line.startswith("Without a namespace there is no near_cache: ")
         assert "any key" in line
-
-    def test_cluster(self, executable):
-        node = cluster.Node(executable)
-        try:
-            node.ask("CLUSTER", "ADDSLOTS", *range(cluster.SLOTS))
-            line = self.refused(redis.RedisCluster(host=servers.HOST, port=node.port))
-        finally:
-            node.stop()
-        assert line.startswith("On a Redis Cluster there is no near_cache: ")
 
     def test_replica(self):
         line = self.refused(read_from=redis.Redis())

@@ -4,6 +4,7 @@ Each answer of each is held against what was true: one that was not true at any 
 question and the answer is stale, since the moment that it was last true.
 """
 
+import gc
 import logging
 import random
 import time
@@ -11,7 +12,8 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from harness import servers
+import redis
+from harness import cluster, servers
 from harness.load import Load
 from harness.near_caches import LONG
 from harness.relay import Relay, Strike
@@ -20,6 +22,7 @@ from harness.revocation import (
     USERS,
     Readers,
     Writer,
+    by_cluster,
     by_sentinels,
     connect_again_soon,
     ignore_invalidations,
@@ -27,12 +30,14 @@ from harness.revocation import (
     to_port,
 )
 from plugin.connection.test_failover import STRIKES, Deployment
+from redis.cluster import key_slot
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import RedisPermissionAdapter
 
 logger = logging.getLogger(__name__)
 
+SLOT = key_slot(NAMESPACE.encode())
 # In seconds, of a write: longer than anything here lasts.
 PATIENCE = 60
 # TIME stands still in a script from Redis 7.2 on. That has the other clock, which 7.0 has not.
@@ -315,6 +320,77 @@ class TestFailover:
         judgement = readers.judge(writer.truth)
         logger.info("writer that hears of a failover first, %s: %s", heard_of, judgement)
         assert judgement.too_stale == []
+
+
+def give_slot_away(whole):
+    for _ in whole.move(SLOT, whole.other_primary(SLOT)):
+        pass
+
+
+def give_slot_away_and_back(whole):
+    home = whole.primary(SLOT)
+    give_slot_away(whole)
+    for _ in whole.move(SLOT, home):
+        pass
+
+
+def give_slot_away_at_once(whole):
+    """By atomic migration, which Valkey has since 9.0."""
+    source, target = whole.primary(SLOT), whole.other_primary(SLOT)
+    try:
+        source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", target.id)
+    except redis.ResponseError:
+        pytest.skip("this server cannot")
+    servers.wait_until(lambda: whole.primary(SLOT) is target)
+    whole.wait_until_whole()
+
+
+def hand_over(whole, *way):
+    replica = whole.replica(SLOT)
+    replica.ask("CLUSTER", "FAILOVER", *way)
+    servers.wait_until(replica.is_primary)
+    whole.wait_until_whole()
+
+
+def lose(lose, recover):
+    def happen(whole):
+        with whole.without_primary(SLOT, lose, recover):
+            pass
+
+    return happen
+
+
+TO_SLOT = {
+    "moved": give_slot_away,
+    "killed": lose(cluster.Node.kill, cluster.Node.resume),
+    "moved away and back": give_slot_away_and_back,
+    "moved at once": give_slot_away_at_once,
+    "handed over": hand_over,
+    "taken over": lambda whole: hand_over(whole, "TAKEOVER"),
+    "frozen": lose(cluster.Node.freeze, cluster.Node.thaw),
+}
+
+
+class TestCluster:
+    @pytest.fixture
+    def whole(self, executable):
+        shared = cluster.running(executable)
+        shared.empty()
+        yield shared
+        gc.collect()
+
+    @pytest.mark.timeout(1800)
+    @pytest.mark.parametrize("name", TO_SLOT)
+    def test_slot(self, whole, play, thorough, name):
+        if not thorough and name not in {"moved", "killed"}:
+            pytest.skip("only with --thorough")
+        connect = partial(by_cluster, tuple(node.port for node in whole.nodes))
+        adapter = RedisPermissionAdapter(connect(PATIENCE), namespace=NAMESPACE, wait_replicas=1)
+
+        judgement = play(connect, Writer(adapter), lambda *_: TO_SLOT[name](whole))
+        logger.info("slot of a cluster, %s: %s", name, judgement)
+        # A lookup without a near cache asks a node that has yet to hear of it, too.
+        assert [each for each in judgement.too_stale if each[0].is_hit] == []
 
 
 def agreed_primary(deployment):

@@ -44,7 +44,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
-from repoze.what.plugins.redis.near_cache import tracking, vouching
+from repoze.what.plugins.redis.near_cache import unblocked, vouching
 
 STAFF = KEYS + b"item:staff"
 LOGIN = {"username": "guest", "password": "s3cret"}
@@ -569,7 +569,7 @@ class TestBehind:
 
     def test_more_than_it_reads_at_a_time(self, connect, client, tell, monkeypatch):
         """It asks the server until it has caught up."""
-        monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 10)
+        monkeypatch.setattr(unblocked, "_MESSAGES_AT_A_TIME", 10)
         adapter = connect(client)
         wait_until_hit(adapter, "guests")
         wait_until_hit(adapter, "staff")
@@ -586,7 +586,7 @@ class TestBehind:
 
     def test_ping_that_is_owed_meanwhile(self, connect, client, tell, clock, monkeypatch):
         """It is not held against the server that the answer has yet to be read."""
-        monkeypatch.setattr(tracking, "_MESSAGES_AT_A_TIME", 1)
+        monkeypatch.setattr(unblocked, "_MESSAGES_AT_A_TIME", 1)
         adapter = connect(client, max_staleness=1)
         wait_until_hit(adapter, "staff")
         tell(30, STAFF)

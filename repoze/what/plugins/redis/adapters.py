@@ -412,11 +412,6 @@ class RedisAdapter(BaseSourceAdapter):
                 "Without a namespace there is no near_cache: the keys have no prefix, so the "
                 "server would tell of each change of any key, in all of its databases."
             )
-        if isinstance(self._client, redis.RedisCluster):
-            raise ValueError(  # noqa: TRY004 - it is the two together
-                "On a Redis Cluster there is no near_cache: a node that has lost the slot does "
-                "not tell of what changes at another."
-            )
         if self._reader is not None:
             raise ValueError(
                 "With read_from there is no near_cache: a replica may tell of a change, and then "
@@ -426,7 +421,6 @@ class RedisAdapter(BaseSourceAdapter):
         is_true = isinstance(size, int) and size == 1
         return NearCache(
             self._database,
-            partial(client_of_database, self._client, self._db, protocol=2),
             keys.item_prefix,
             size=_ANSWERS if is_true else _number("near_cache", size, 2),
             max_staleness=max_staleness,
@@ -497,8 +491,8 @@ class RedisGroupAdapter(RedisAdapter):
     :raises ValueError: where *db* or *wait_replicas* is negative, *save* is something else,
         *save_every* not positive or without *save*, *namespace* has other characters, *client*
         is a cluster's and there is no *namespace*, or a *db* or *read_from*; or where there is a
-        *near_cache* and no *namespace*, or a cluster's client or *read_from*, or *max_staleness*
-        or *max_age* is below 0.05, or there without it.
+        *near_cache* and no *namespace*, or *read_from*, or *max_staleness* or *max_age* is below
+        0.05, or there without it.
     :raises ModuleNotFoundError: where there is a *near_cache* and its extra is not installed.
 
     One adapter serves all threads of a process, and the processes that it forks.

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from random import sample
-from typing import TypeVar
+from time import monotonic
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.cluster import ClusterNode
@@ -14,6 +15,7 @@ from .clients import client_of_database
 from .database import Database, ProcessClient
 from .exchange import Exchange
 from .failures import code_word, is_lost_connection, is_reply
+from .primary import PrimaryAddress
 
 Answer = TypeVar("Answer")
 Address = tuple[str, int]
@@ -36,7 +38,7 @@ class ClusterDatabase(Database):
     :param part: what of it is meant, for people to read.
     """
 
-    _FOLLOWS_SLOT = True
+    follows_slot = True
 
     def __init__(self, client: redis.RedisCluster, key: bytes, part: str = "") -> None:
         super().__init__(part)
@@ -44,7 +46,7 @@ class ClusterDatabase(Database):
         self.slot = client.keyslot(key)
         self._clients: ProcessLocal[dict[Address, redis.Redis]] = ProcessLocal(dict)
         nodes = client.nodes_manager.slots_cache.get(self.slot) or client.get_nodes()
-        self._node = _address(nodes[0])
+        self._primary = PrimaryAddress(_address(nodes[0]))
         self._node_failed = False
 
     @property
@@ -69,6 +71,24 @@ class ClusterDatabase(Database):
             and self.cluster is other.cluster
             and self.slot == other.slot
         )
+
+    @property
+    def primary_address(self) -> PrimaryAddress:
+        """Where the primary is, and when it last answered."""
+        return self._primary
+
+    @property
+    def _node(self) -> Address:
+        return cast(Address, self._primary.address)
+
+    def _note_answer(self, address: Address) -> None:
+        super()._note_answer(address)
+        # Another may have answered for what has left it.
+        if address == self._node:
+            self._primary = PrimaryAddress(address, monotonic())
+
+    def tracking_client(self) -> redis.Redis:  # noqa: D102
+        return self._client_of(self._node, protocol=2)
 
     @property
     def _client(self) -> ProcessClient:
@@ -96,13 +116,13 @@ class ClusterDatabase(Database):
         # Of two threads that come here at once, the first provides the client.
         return clients.get(address) or clients.setdefault(address, self._client_of(address))
 
-    def _client_of(self, address: Address) -> redis.Redis:
+    def _client_of(self, address: Address, **changes: Any) -> redis.Redis:
         host, port = address
         any_node = self.cluster.get_redis_connection(self.cluster.get_nodes()[0])
         # The handshake of the client's connections may ask replicas to answer.
         shake_hands = self._shake_hands if self.cluster.user_on_connect_func else None
         return client_of_database(
-            any_node, None, host=host, port=port, redis_connect_func=shake_hands
+            any_node, None, host=host, port=port, redis_connect_func=shake_hands, **changes
         )
 
     def _shake_hands(self, connection: redis.Connection) -> None:
@@ -158,7 +178,7 @@ class ClusterDatabase(Database):
             self._turn_to(other, exchange)
 
     def _turn_to(self, address: Address, exchange: Exchange) -> None:
-        self._node = address
+        self._primary = self._primary._replace(address=address)
         exchange.move(self._pool_at(address))
 
     def _others(self, address: Address) -> list[Address]:

@@ -5,7 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import redis
 from redis.connection import ConnectionPool
@@ -59,8 +59,8 @@ class Database(ABC):
     :param part: what of it is meant, for people to read.
     """
 
-    # Whether it goes where a slot of a cluster goes.
-    _FOLLOWS_SLOT = False
+    follows_slot: ClassVar[bool] = False
+    """Whether it goes where a slot of a cluster goes."""
 
     def __init__(self, part: str) -> None:
         self._part = part
@@ -104,15 +104,19 @@ class Database(ABC):
     def reaches(self, other: "Database") -> bool:
         """Whether a script that is run here may ask *other*, too, where it selects its database."""
 
+    @abstractmethod
+    def tracking_client(self) -> redis.Redis:
+        """Return a client in RESP2, with a pool of its own, of the server that is asked now."""
+
     @property
     def primary_address(self) -> PrimaryAddress | None:
-        """Where Sentinels said last that the primary is; `None` where it is not from them."""
+        """Where Sentinels or a cluster said last that the primary is; `None` where none does."""
         watch = self._client.watch
         return None if watch is None else watch.primary_address
 
     @property
     def answered_by(self) -> tuple[str, int] | None:
-        """Host and port of the primary, found by Sentinels, that last answered this thread."""
+        """Host and port of the primary that last answered this thread, where it may move."""
         return getattr(self._last_answer, "by", None)
 
     def run(
@@ -139,8 +143,8 @@ class Database(ABC):
         try:
             try:
                 answer = self._converse(exchange, conversation, is_repeatable)
-                if client.watch is not None:
-                    self._last_answer.by = exchange.address
+                if self.follows_slot or client.watch is not None:
+                    self._note_answer(exchange.address)
                 return answer
             finally:
                 exchange.close()
@@ -157,7 +161,7 @@ class Database(ABC):
                 operation,
                 self,
                 lost_reply=exchange.lost_reply,
-                follows_slot=self._FOLLOWS_SLOT,
+                follows_slot=self.follows_slot,
             )
             cause = without_secrets(error)
         try:
@@ -166,6 +170,9 @@ class Database(ABC):
         finally:
             # They refer to this frame, which would keep them.
             del raised, cause
+
+    def _note_answer(self, address: tuple[str, int]) -> None:
+        self._last_answer.by = address
 
     def _converse(
         self, exchange: Exchange, conversation: Callable[[Exchange], Answer], is_repeatable: bool
@@ -209,6 +216,7 @@ class ServerDatabase(Database):
     ) -> None:
         super().__init__(part)
         self._compared: tuple[ProcessClient | None, ProcessClient | None, bool] = None, None, False
+        self._derive = partial(client_of_database, client, db)
         self._open = partial(_opened, client, db, watch_every)
         self._clients = ProcessLocal(self._open)
         # What it cannot be made of is told at once.
@@ -239,6 +247,9 @@ class ServerDatabase(Database):
         if compared[0] is not ours or compared[1] is not others:
             compared = self._compared = ours, others, ours.way == others.way
         return compared[2]
+
+    def tracking_client(self) -> redis.Redis:  # noqa: D102
+        return self._derive(protocol=2)
 
     @property
     def number(self) -> int:  # noqa: D102

@@ -6,8 +6,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-import redis
-
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.names import encode_known
 
@@ -79,7 +77,6 @@ class NearCache:
     process begins anew. The connection may be that of another near cache, too: see `joins`.
 
     :param database: the database of the source.
-    :param new_client: returns a client of it in RESP2, with a pool of its own.
     :param prefix: what the keys that answers depend on begin with; the rest of each is an item.
     :param size: how many answers to keep.
     :param max_staleness: in seconds.
@@ -87,10 +84,9 @@ class NearCache:
     :raises ModuleNotFoundError: where the extra is not installed.
     """
 
-    def __init__(  # noqa: PLR0913 - each is something else
+    def __init__(
         self,
         database: Database,
-        new_client: Callable[[], redis.Redis],
         prefix: bytes,
         *,
         size: int,
@@ -104,10 +100,10 @@ class NearCache:
                 "near_cache needs lru-dict: pip install 'repoze.what.plugins.redis[near-cache]'"
             ) from error
         self._database = database
-        self._is_of_sentinels = database.primary_address is not None
-        self._source = Source(prefix, partial(Memory, size), max_age)
+        self._may_move = database.primary_address is not None
+        self._source = Source(database, prefix, partial(Memory, size), max_age)
         # What vouches, and which of its sources this is: read and replaced together.
-        self._seat = Voucher(database, new_client, max_staleness, self._source), 0
+        self._seat = Voucher(max_staleness, self._source), 0
         # By the other source, what vouches for both.
         self._shared: dict[Source, Voucher] = {}
 
@@ -136,9 +132,7 @@ class NearCache:
         # Of two threads, both have the one that was there first.
         shared = self._shared.setdefault(
             source,
-            Voucher(
-                self._database, voucher.new_client, voucher.max_staleness, self._source, source
-            ),
+            Voucher(voucher.max_staleness, self._source, source),
         )
         self._take_seat(shared, 0)
         other._take_seat(shared, 1)
@@ -243,8 +237,9 @@ class NearCache:
 
     def _hears_of_changes_there(self, tracking: "Tracking") -> bool:
         """Whether it is told of changes by the server that this thread has just asked."""
-        # One Sentinel may have sent the question to a server that another says is relieved.
-        return not self._is_of_sentinels or self._database.answered_by == tracking.address
+        # One Sentinel may have sent the question to a server that another says is relieved. And a
+        # node may give a slot away, and another answer for what it has given.
+        return not self._may_move or self._database.answered_by == tracking.address
 
     def forget(self, items: Iterable[bytes] | None) -> None:
         """Keep no answer that depends on any of *items*; `None` stands for all items."""

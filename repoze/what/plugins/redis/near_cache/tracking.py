@@ -1,24 +1,19 @@
 """A connection on which the server says what has changed."""
 
-import select
-import socket
-import ssl
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from types import BuiltinFunctionType
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import redis
 
 from repoze.what.plugins.redis.names import described
 
+from .ownership import Ownership
+from .unblocked import Unblocked
+
 _CHANNEL = b"__redis__:invalidate"
-# A message takes some 10 microseconds to read.
-_MESSAGES_AT_A_TIME = 200
-_WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError)
 # What making one waits for at most: TCP, TLS, AUTH, the name, twice the library's, SELECT, and four
-# commands of ours.
+# commands of ours. A second connection takes no longer.
 _STEPS = 11
 
 
@@ -33,6 +28,8 @@ class Tracking:
     that the connection itself has subscribed to. Nothing but making it waits for the network, or
     lets another greenlet go on.
 
+    Of a node of a Redis Cluster that is not enough: see `Ownership`.
+
     It is of use for as long as nothing has raised. Then it is to be closed, and another one made:
     what was sent meanwhile is lost.
 
@@ -41,28 +38,33 @@ class Tracking:
     :param began: when a lookup began, on the monotonic clock, that waits for it to be made: no
         longer than it may take by the promise that goes by the client's time-outs.
     :param address: where Sentinels say that the server is, if they do; they are not asked again.
+    :param slot_key: where nothing is in the slot, if the server is a node of a Redis Cluster that
+        is to prove that it holds that.
     :raises CannotTrackError: where tracking is not possible there.
     :raises redis.RedisError: where the server refuses, cannot be reached or does not answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is something else
         self,
         client: redis.Redis,
         prefixes: Iterable[bytes],
         max_staleness: float,
         began: float,
+        *,
         address: tuple[str, int] | None = None,
+        slot_key: bytes | None = None,
     ) -> None:
         self._client = client
         self._max_staleness = max_staleness
         self._ping_number = 0
         self._ping_sent: float | None = None
         self._last_ping_sent = 0.0
-        self.is_behind = False
-        """Whether there was more to read than the last poll has read."""
-        self.proved_at = 0.0
-        """When that was sent, on the monotonic clock, which the server has last answered here."""
-        connection: Any = client.connection_pool.make_connection()
+        self._answered_at = 0.0
+        self._ownership: Ownership | None = None
+        pool = client.connection_pool
+        connection: Any = pool.make_connection()
+        # What has subscribed may ask for nothing else.
+        self._asking = cast(Any, None if slot_key is None else pool.make_connection())
         self._connection = connection
         try:
             self._shorten_time_outs(began)
@@ -70,7 +72,10 @@ class Tracking:
                 connection.connect()
             else:
                 connection.connect_to(address)
-            self._begin(prefixes)
+            self._begin(prefixes, is_node=slot_key is not None)
+            if slot_key is not None:
+                self._asking.connect()
+                self._ownership = Ownership(self._asking, slot_key, max_staleness, time.monotonic())
         except BaseException:
             self.close()
             raise
@@ -84,11 +89,12 @@ class Tracking:
         left = began + 2 * sum(waits) - time.monotonic()
         if left <= 0:
             raise redis.TimeoutError("the lookup before it has taken all of its time")
-        connection.socket_connect_timeout, connection.socket_timeout = (
-            min(wait, left / _STEPS) for wait in waits
-        )
+        connections = [each for each in (connection, self._asking) if each is not None]
+        shortened = [min(wait, left / (_STEPS * len(connections))) for wait in waits]
+        for each in connections:
+            each.socket_connect_timeout, each.socket_timeout = shortened
 
-    def _begin(self, prefixes: Iterable[bytes]) -> None:
+    def _begin(self, prefixes: Iterable[bytes], *, is_node: bool) -> None:
         # Unlike CLIENT ID, it needs no permission.
         hello = self._ask("HELLO", 2)
         # Nothing is tried and caught: a time limit of the application's own may be of any class.
@@ -96,7 +102,7 @@ class Tracking:
         mode, number = (_value_of(name, fields) for name in (b"mode", b"id"))
         if mode is None or number is None:
             raise CannotTrackError(f"it answers HELLO with {described(hello)}")
-        if mode == b"cluster":
+        if mode == b"cluster" and not is_node:
             raise CannotTrackError(
                 "it is a node of a Redis Cluster, and does not say when it has lost the slot"
             )
@@ -109,10 +115,7 @@ class Tracking:
         while self._ping_sent is not None:
             # Nothing has been kept yet that what it says could be about.
             self._take(self._connection.read_response(disable_decoding=True))
-        # There is no other way to read what has come, and not wait for the rest of it.
-        self._socket = self._connection._sock  # noqa: SLF001
-        self._socket.setblocking(False)
-        self._may_read = _readiness_of(self._socket)
+        self._unblocked = Unblocked(self._connection)
 
     def _ask(self, *command: bytes | str | int) -> Any:
         self._connection.send_command(*command)
@@ -131,38 +134,29 @@ class Tracking:
         :param now: the time, on the monotonic clock.
         :raises Exception: where the connection is lost, whatever made it so.
         """
-        if self._connection._sock is not self._socket:  # noqa: SLF001
-            # redis-py would connect anew, untracked.
-            raise redis.ConnectionError("the connection has been closed")
-        changed: Sequence[bytes | None] = ()
-        if self.is_behind or self._may_read(0):
-            changed = self._read()
+        changed: list[bytes | None] = []
+        for message in self._unblocked.read():
+            changed += self._take(message)
         if self._ping_sent is None:
             if now - self._last_ping_sent >= self._max_staleness / 2:
                 self._send_ping(now)
         elif not self.is_behind and now - self._ping_sent > self._max_staleness:
             raise redis.TimeoutError(f"no answer to a PING for {now - self._ping_sent:.1f} s")
+        if self._ownership is not None:
+            self._ownership.poll(now)
         return changed
 
-    def _read(self) -> list[bytes | None]:
-        changed: list[bytes | None] = []
-        handled = sys.exc_info()[1]
-        for _ in range(_MESSAGES_AT_A_TIME):
-            try:
-                message = self._connection.read_response(
-                    disable_decoding=True, disconnect_on_error=False
-                )
-            except redis.ConnectionError as error:
-                # A loss has no cause; then it is what an application is handling that asks. With a
-                # name here, its traceback would keep this frame, and those of all that called it.
-                if error.__context__ is handled or not isinstance(error.__context__, _WOULD_WAIT):
-                    raise
-                self.is_behind = False
-                break
-            changed += self._take(message)
-        else:
-            self.is_behind = True
-        return changed
+    @property
+    def is_behind(self) -> bool:
+        """Whether there was more to read than the last poll has read."""
+        return self._unblocked.is_behind
+
+    @property
+    def proved_at(self) -> float:
+        """When that was sent, on the monotonic clock, which the server has last answered here."""
+        if self._ownership is None:
+            return self._answered_at
+        return min(self._answered_at, self._ownership.proved_at)
 
     def _take(self, message: Any) -> Sequence[bytes | None]:
         match message:
@@ -171,7 +165,7 @@ class Tracking:
             case [b"message", channel, [*keys]] if channel == _CHANNEL:
                 return keys
             case [b"pong", number] if number == b"%d" % self._ping_number and self._ping_sent:
-                self.proved_at, self._ping_sent = self._ping_sent, None
+                self._answered_at, self._ping_sent = self._ping_sent, None
                 return ()
         raise redis.InvalidResponse(f"an invalidation was expected, not {described(message)}")
 
@@ -182,30 +176,10 @@ class Tracking:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.disconnect()
+        for connection in (self._connection, self._asking):
+            if connection is not None:
+                connection.disconnect()
         self._client.connection_pool.disconnect()
-
-
-def _readiness_of(connected: Any) -> Callable[[int], object]:
-    """Return what says at once whether there may be something to read; it is called with a 0."""
-    # A greenlet library puts something in its place that lets other greenlets go on, or nothing at
-    # all, as Windows does.
-    if isinstance(getattr(select, "poll", None), BuiltinFunctionType):
-        poll = select.poll()
-        poll.register(connected, select.POLLIN)
-        return poll.poll
-    if hasattr(connected, "pending"):
-        # TLS has no way to look without reading.
-        return lambda _: True
-    return lambda _: _has_data(connected)
-
-
-def _has_data(connected: socket.socket) -> bool:
-    try:
-        connected.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _value_of(name: bytes, fields: list[Any]) -> Any:

@@ -4,13 +4,17 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-import redis
-
 from repoze.what.plugins.redis.connection.database import Database
-from repoze.what.plugins.redis.connection.failures import is_of_talking, is_reply, text_of
+from repoze.what.plugins.redis.connection.failures import (
+    code_word,
+    is_of_talking,
+    is_reply,
+    text_of,
+)
 from repoze.what.process_local import ProcessLocal
 
 from .tracking import CannotTrackError, Tracking
@@ -24,6 +28,8 @@ _BETWEEN_ATTEMPTS, _BETWEEN_REFUSALS = 1.0, 60.0
 _LONGEST_ATTEMPT = 60.0
 # So many times in a row, it is no accident: it hung up, and answered the lookups in between.
 _MOST_FAILURES = 5
+# What a node of a cluster says that does not hold the slot, or not all of it.
+_MOVING = frozenset(("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"))
 
 _logger = logging.getLogger("repoze.what.plugins.redis")
 
@@ -31,6 +37,7 @@ _logger = logging.getLogger("repoze.what.plugins.redis")
 class Source(NamedTuple):
     """A source that answers are kept of."""
 
+    database: Database
     prefix: bytes
     """What the keys that answers depend on begin with; the rest of each is an item."""
     new_memory: "Callable[[], Memory]"
@@ -136,24 +143,17 @@ class Voucher:
 
     One of them is for one source, or for two that one connection tells of.
 
-    :param database: the database of the first source.
-    :param new_client: returns a client of it in RESP2, with a pool of its own.
     :param max_staleness: in seconds.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        new_client: Callable[[], redis.Redis],
-        max_staleness: float,
-        *sources: Source,
-    ) -> None:
-        self._database = database
-        self.new_client = new_client
+    def __init__(self, max_staleness: float, *sources: Source) -> None:
         self.max_staleness = max_staleness
         self.sources = sources
+        self._database = sources[0].database
         # To ask for it is to look whether this is still the same process, and that has been done.
-        self._is_of_sentinels = database.primary_address is not None
+        self._may_move = self._database.primary_address is not None
+        self._follows_slot = self._database.follows_slot
+        self._who_says = "The cluster" if self._follows_slot else "Sentinel"
         self._states = ProcessLocal(partial(State, sources))
         self.state = self._states.get
         """Returns the state of this process."""
@@ -169,15 +169,16 @@ class Voucher:
         except Exception as error:
             if not is_of_talking(error):
                 raise
-            self.reset(state, f"The tracking connection is lost: {text_of(error)}")
+            self.reset(state, f"The tracking connection is lost: {_said(error)}")
             return False
         proved_at = tracking.proved_at
-        if self._is_of_sentinels:
-            address, confirmed_at = self._database.primary_address or (None, 0.0)
+        if self._may_move:
+            address, confirmed_at = self._latest().primary_address or (None, 0.0)
             if address not in {None, tracking.address}:
-                self.reset(state, f"Sentinel names another primary, at {address}.")
+                self.reset(state, f"{self._who_says} names another primary, at {address}.")
                 return False
-            proved_at = min(proved_at, confirmed_at)
+            if not self._follows_slot:
+                proved_at = min(proved_at, confirmed_at)
         if now - proved_at > self.max_staleness or tracking.is_behind:
             share.unproved += 1
             return False
@@ -194,9 +195,9 @@ class Voucher:
 
     def connect(self, state: State, began: float) -> None:
         """Make the connection, unless somebody does already, in what is left of a lookup's time."""
-        address, _ = self._database.primary_address or (None, None)
-        if self._is_of_sentinels and address is None:
-            # They are being asked, and no lookup waits for that.
+        address, _ = self._latest().primary_address or (None, None)
+        if self._may_move and address is None:
+            # Sentinels are being asked, and no lookup waits for that.
             return
         attempt, now = object(), monotonic()
         try:
@@ -205,15 +206,28 @@ class Voucher:
                     return
                 state.attempt = attempt
                 state.next_attempt = now + _LONGEST_ATTEMPT
-            prefixes = [source.prefix for source in self.sources]
-            tracking = Tracking(self.new_client(), prefixes, self.max_staleness, began, address)
-            self._install(state, tracking, attempt)
+            self._install(state, self._new_tracking(address, began), attempt)
             state.next_attempt = now + _BETWEEN_ATTEMPTS
         except BaseException as error:
             state.next_attempt = now + _BETWEEN_ATTEMPTS
             if not isinstance(error, CannotTrackError) and not is_of_talking(error):
                 raise
             self._give_up(state, error)
+
+    def _new_tracking(self, address: tuple[str, int] | None, began: float) -> Tracking:
+        prefixes = [source.prefix for source in self.sources]
+        client = self._latest().tracking_client()
+        if self._follows_slot:
+            # No item has the empty name.
+            slot_key = self.sources[0].prefix
+            return Tracking(client, prefixes, self.max_staleness, began, slot_key=slot_key)
+        return Tracking(client, prefixes, self.max_staleness, began, address=address)
+
+    def _latest(self) -> Database:
+        """Return the database that knows best where the primary is."""
+        if len(self.sources) == 1 or not self._may_move:
+            return self._database
+        return max((source.database for source in self.sources), key=_confirmed_at)
 
     def _install(self, state: State, tracking: Tracking, attempt: object) -> None:
         with state.lock:
@@ -229,9 +243,12 @@ class Voucher:
             tracking.close()
 
     def _give_up(self, state: State, error: Exception) -> None:
-        reason = f"There is no tracking connection: {text_of(error)}"
+        reason = f"There is no tracking connection: {_said(error)}"
         state.distrusted = reason
         state.failures += 1
+        if code_word(error) in _MOVING:
+            # Soon another node can, or this one.
+            return
         is_refused = isinstance(error, CannotTrackError) or is_reply(error)
         if not is_refused and state.failures < _MOST_FAILURES:
             # It cannot be reached, and may be again.
@@ -242,9 +259,10 @@ class Voucher:
             _logger.warning(
                 "The near cache of %s is of no use, so lookups are questions to the server. %s "
                 "A near cache needs a Redis of 6.0 or newer without a proxy in between, which "
-                "permits +client|tracking, +subscribe, +ping and &__redis__:invalidate.",
+                "permits +client|tracking, +subscribe, +ping%s and &__redis__:invalidate.",
                 self._database,
                 reason if reason.endswith((".", "?")) else f"{reason}.",
+                ", +cluster|info" if self._follows_slot else "",
             )
 
     def close(self, share: Share) -> None:
@@ -263,3 +281,13 @@ class Voucher:
             state.attempt = None
             self.reset(state, "The adapter was closed.")
             state.next_attempt = 0.0
+
+
+def _said(error: Exception) -> str:
+    word = code_word(error)
+    return f"the node does not hold all of the slot ({word})" if word in _MOVING else text_of(error)
+
+
+def _confirmed_at(database: Database) -> float:
+    address = database.primary_address
+    return -inf if address is None else address.at
