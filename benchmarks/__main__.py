@@ -13,6 +13,7 @@ from . import (
     near_cache,
     organisations,
     saturation,
+    side_by_side,
     start,
     tracking_clients,
     writes,
@@ -23,6 +24,8 @@ from .server import running_server
 _SUBJECTS = {
     "lookups": lookups.run,
     "organisations": organisations.run,
+    "side_by_side": side_by_side.run,
+    "side_by_side_delayed": side_by_side.run_delayed,
     "writes": writes.run,
     "memory": memory.run,
     "saturation": saturation.run,
