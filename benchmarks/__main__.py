@@ -2,7 +2,9 @@
 
 import argparse
 import platform
+import sys
 from pathlib import Path
+from signal import SIGTERM, signal
 
 import redis
 from redis.utils import HIREDIS_AVAILABLE
@@ -54,6 +56,8 @@ def main() -> None:
     unknown = set(arguments.subjects) - set(_SUBJECTS)
     if unknown:
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
+    # Else it would leave its servers behind.
+    signal(SIGTERM, lambda *_: sys.exit(128 + SIGTERM))
     report = Report(arguments.results)
     for name in arguments.subjects or _SUBJECTS:
         with running_server() as server:
