@@ -2,7 +2,9 @@
 
 import argparse
 import platform
+import sys
 from pathlib import Path
+from signal import SIGTERM, signal
 
 import redis
 from redis.utils import HIREDIS_AVAILABLE
@@ -13,6 +15,7 @@ from . import (
     near_cache,
     organisations,
     saturation,
+    side_by_side,
     start,
     tracking_clients,
     writes,
@@ -23,6 +26,8 @@ from .server import running_server
 _SUBJECTS = {
     "lookups": lookups.run,
     "organisations": organisations.run,
+    "side_by_side": side_by_side.run,
+    "side_by_side_delayed": side_by_side.run_delayed,
     "writes": writes.run,
     "memory": memory.run,
     "saturation": saturation.run,
@@ -51,6 +56,8 @@ def main() -> None:
     unknown = set(arguments.subjects) - set(_SUBJECTS)
     if unknown:
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
+    # Else it would leave its servers behind.
+    signal(SIGTERM, lambda *_: sys.exit(128 + SIGTERM))
     report = Report(arguments.results)
     for name in arguments.subjects or _SUBJECTS:
         with running_server() as server:

@@ -47,6 +47,14 @@ class Organisation:
         )
 
     @cached_property
+    def groups_of(self) -> Mapping[str, set[str]]:
+        """The groups of each user."""
+        groups = defaultdict(set)
+        for user, group in self.memberships:
+            groups[user].add(group)
+        return groups
+
+    @cached_property
     def questions(self) -> list[tuple[str, str]]:
         """Some users in any order, each with a permission that it has."""
         random = Random(self.name)  # noqa: S311 - no secret

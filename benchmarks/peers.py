@@ -17,9 +17,9 @@ from casbin.persist.adapters import StringAdapter
 from casbin_redis_adapter.adapter import Adapter as CasbinRedisAdapter
 from django.conf import settings
 from django.core.management import call_command
-from sqlalchemy import Column, Engine, ForeignKey, Table, create_engine, insert, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy import Engine, create_engine, select
 
+from . import tables
 from .organisation import Ask, Organisation
 from .server import Server
 from .sources import store
@@ -53,9 +53,8 @@ def peers(
         in_memory, on_disk = create_engine("sqlite://"), create_engine(f"sqlite:///{folder}/db")
         for engine in (in_memory, on_disk):
             stack.callback(engine.dispose)
-            _fill(engine, organisation)
-        model = folder / "rbac_model.conf"
-        model.write_text(_CASBIN_MODEL)
+            tables.fill(engine, organisation)
+        model = _casbin_model(folder)
         ready = {
             "SQLAlchemy ORM, SQLite in memory": _sqlalchemy_orm(in_memory),
             "SQLAlchemy ORM, SQLite on disk": _sqlalchemy_orm(on_disk),
@@ -72,109 +71,25 @@ def peers(
         yield ready, loading
 
 
-class _Base(DeclarativeBase):
-    pass
-
-
-_memberships = Table(
-    "tg_user_group",
-    _Base.metadata,
-    Column("user_id", ForeignKey("tg_user.user_id"), primary_key=True),
-    Column("group_id", ForeignKey("tg_group.group_id"), primary_key=True),
-)
-_grants = Table(
-    "tg_group_permission",
-    _Base.metadata,
-    Column("group_id", ForeignKey("tg_group.group_id"), primary_key=True),
-    Column("permission_id", ForeignKey("tg_permission.permission_id"), primary_key=True),
-)
-
-
-class _Permission(_Base):
-    __tablename__ = "tg_permission"
-    permission_id: Mapped[int] = mapped_column(primary_key=True)
-    permission_name: Mapped[str] = mapped_column(unique=True)
-
-
-class _Group(_Base):
-    __tablename__ = "tg_group"
-    group_id: Mapped[int] = mapped_column(primary_key=True)
-    group_name: Mapped[str] = mapped_column(unique=True)
-    permissions: Mapped[list[_Permission]] = relationship(secondary=_grants)
-
-
-class _User(_Base):
-    __tablename__ = "tg_user"
-    user_id: Mapped[int] = mapped_column(primary_key=True)
-    user_name: Mapped[str] = mapped_column(unique=True)
-    groups: Mapped[list[_Group]] = relationship(secondary=_memberships)
-
-
-def _fill(engine: Engine, organisation: Organisation) -> None:
-    users, groups, permissions = _numbers(organisation)
-    _Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        for table, kind, numbers in (
-            (_User, "user", users),
-            (_Group, "group", groups),
-            (_Permission, "permission", permissions),
-        ):
-            rows = [
-                {f"{kind}_id": number, f"{kind}_name": name} for name, number in numbers.items()
-            ]
-            connection.execute(insert(table), rows)
-        connection.execute(
-            insert(_memberships),
-            [
-                {"user_id": users[user], "group_id": groups[group]}
-                for user, group in organisation.memberships
-            ],
-        )
-        connection.execute(
-            insert(_grants),
-            [
-                {"group_id": groups[group], "permission_id": permissions[permission]}
-                for group, permission in organisation.grants
-            ],
-        )
-
-
-def _numbers(organisation: Organisation) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    users = {user for user, _ in organisation.memberships}
-    groups = set(organisation.users) | {group for group, _ in organisation.grants}
-    users_numbered, groups_numbered, permissions_numbered = (
-        {name: number for number, name in enumerate(sorted(names), 1)}
-        for names in (users, groups, organisation.groups)
-    )
-    return users_numbered, groups_numbered, permissions_numbered
-
-
 def _sqlalchemy_orm(engine: Engine) -> Ask:
-    """As an application made by TurboGears' quickstart does it, in a session per request."""
-
-    def ask(user_name: str, _: str) -> set[str]:
-        with Session(engine) as session:
-            user = session.scalars(select(_User).where(_User.user_name == user_name)).one()
-            groups = {group.group_name: group for group in user.groups}
-            return {
-                permission.permission_name
-                for group in groups.values()
-                for permission in group.permissions
-            }
-
-    return ask
+    both = tables.objects_of(engine)
+    return lambda user, _: both(user)[1]
 
 
 def _sqlalchemy_joins(engine: Engine) -> Ask:
     """Without objects: one select for the names of the groups, one for those of permissions."""
-    groups = select(_Group.group_id, _Group.group_name).join(_memberships).join(_User)
-    permissions = select(_Permission.permission_name).distinct().join(_grants)
+    groups = (
+        select(tables.Group.group_id, tables.Group.group_name)
+        .join(tables.memberships)
+        .join(tables.User)
+    )
+    permissions = select(tables.Permission.permission_name).distinct().join(tables.grants)
 
     def ask(user_name: str, _: str) -> set[str]:
         with engine.connect() as connection:
-            found = connection.execute(groups.where(_User.user_name == user_name)).all()
+            found = connection.execute(groups.where(tables.User.user_name == user_name)).all()
             ids = [group_id for group_id, _ in found]
-            return set(connection.scalars(permissions.where(_grants.c.group_id.in_(ids))))
+            return set(connection.scalars(permissions.where(tables.grants.c.group_id.in_(ids))))
 
     return ask
 
@@ -194,7 +109,7 @@ def _django(organisation: Organisation) -> Ask:
     from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415
 
     call_command("flush", interactive=False, verbosity=0)
-    users, groups, permissions = _numbers(organisation)
+    users, groups, permissions = tables.numbers(organisation)
     kind, _ = ContentType.objects.get_or_create(app_label="organisation", model="thing")
     Permission.objects.all().delete()
     Permission.objects.bulk_create(
@@ -219,18 +134,29 @@ def _django(organisation: Organisation) -> Ask:
     return ask
 
 
+def fast_enforcer(folder: Path, organisation: Organisation) -> Any:
+    """Return pycasbin's enforcer with an index of policies; *folder* is for its model."""
+    return casbin.FastEnforcer(
+        str(_casbin_model(folder)), _policy(organisation), cache_key_order=[1]
+    )
+
+
+def _casbin_model(folder: Path) -> Path:
+    model = folder / "rbac_model.conf"
+    model.write_text(_CASBIN_MODEL)
+    return model
+
+
 def _pycasbin(model: Path, organisation: Organisation) -> dict[str, Ask]:
     """Return its enforcer, its enforcer with an index of policies, and what lists permissions."""
-    policy = _policy(organisation)
-    enforcer = casbin.Enforcer(str(model), policy)
-    with_index = casbin.FastEnforcer(str(model), policy, cache_key_order=[1])
+    enforcer = casbin.Enforcer(str(model), _policy(organisation))
 
     def all_permissions(user: str, _: str) -> set[str]:
         return {found[1] for found in enforcer.get_implicit_permissions_for_user(user)}
 
     return {
         "pycasbin's Enforcer, in memory": enforcer.enforce,
-        "pycasbin's FastEnforcer, in memory": with_index.enforce,
+        "pycasbin's FastEnforcer, in memory": fast_enforcer(model.parent, organisation).enforce,
         "pycasbin's get_implicit_permissions_for_user": all_permissions,
     }
 

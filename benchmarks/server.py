@@ -5,7 +5,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import redis
 
 from repoze.what.plugins.redis.demo.redis_server import embedded_server
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,15 @@ class Server:
     description: str
     processors: str
     port: int
+    process: int
 
     def client(self, db: int = 0, **settings: Any) -> redis.Redis:
         """Return a client of database *db*, with redis-py's default settings but for *settings*."""
-        return redis.Redis(_LOOPBACK, self.port, db, **settings)
+        return redis.Redis(LOOPBACK, self.port, db, **settings)
+
+    def at(self, port: int) -> "Server":
+        """Return the same server, reached through what listens at *port*."""
+        return replace(self, port=port)
 
 
 @contextmanager
@@ -39,15 +44,22 @@ def running_server() -> Iterator[Server]:
         process: int = client.info("server")["process_id"]
         with _separate_processors(process) as processors:
             # What is compared speaks TCP, as sites do.
-            port = _free_port()
-            client.execute_command("CONFIG", "SET", "bind", _LOOPBACK, "port", port)
-            yield Server(embedded.description.partition(" on ")[0], processors, port)
+            port = free_port()
+            client.execute_command("CONFIG", "SET", "bind", LOOPBACK, "port", port)
+            yield Server(embedded.description.partition(" on ")[0], processors, port, process)
 
 
-def _free_port() -> int:
-    with socket.create_server((_LOOPBACK, 0)) as probe:
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.create_server((LOOPBACK, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def bind_beside(server: Server, process: int) -> None:
+    """Bind *process*, and what it starts, to the processor of *server*, where that has one."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, os.sched_getaffinity(server.process))
 
 
 @contextmanager
