@@ -133,6 +133,11 @@ class Source:
     def raw(self):
         return self.adapter.db_connection
 
+    @property
+    def prefix(self):
+        """What the keys of the indexed layout begin with."""
+        return f"{{{self.options['namespace']}}}:{self.kind.source_kind}:".encode()
+
     def client_of_guest(self, rules, **settings):
         set_user(self.client, rules)
         return self.server.client(**LOGIN, **settings)
@@ -144,12 +149,14 @@ class Source:
         """Make it `BEFORE`, with something for the operation *name* to find."""
         self.client.flushall()
         restore(self.adapter)
+        if "namespace" in self.options:
+            # The next write sets it.
+            self.raw.delete(self.prefix + b"format")
         if name not in REVIEW:
             return
         if "namespace" in self.options:
-            prefix = f"{{{NAMESPACE}}}:{self.kind.source_kind}:item:".encode()
-            self.raw.srem(prefix + b"staff", "edit")
-            self.raw.sadd(prefix + b"mallory", "edit")
+            self.raw.srem(self.prefix + b"item:staff", "edit")
+            self.raw.sadd(self.prefix + b"item:mallory", "edit")
         else:
             self.raw.sadd("edit", "")
 
@@ -164,7 +171,7 @@ class Source:
     def stored(self):
         """Everything in the database, but for the tokens of writes."""
         return {
-            key: self.raw.smembers(key)
+            key: self.raw.dump(key)
             for key in self.raw.keys()  # noqa: SIM118 - a client is no dict
             if not key.endswith(b":done")
         }

@@ -41,7 +41,8 @@ class IndexKeys:
     - ``sections``: the names of the sections;
     - ``section:NAME``: the items of a section, where it has any;
     - ``item:NAME``: the sections that an item is in, where it is in any;
-    - ``done``: the tokens of the latest writes and their answers, in case that one is sent again.
+    - ``done``: the tokens of the latest writes and their answers, in case that one is sent again;
+    - ``format``: the number that says which of these keys there may be, from the first write on.
 
     In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
 
@@ -81,11 +82,16 @@ class IndexedLayout(Layout):
     _FIND_SHARED = script("indexed/find_shared")
     _FIND_ITEMS_THROUGH = script("joined", "indexed/unions", "indexed/find_items_through")
     _READS: Mapping[str, Script] = {
-        operation: script(f"indexed/{operation}")
-        for operation in ("get_sections_page", "get_many_section_items", "review")
+        **{
+            operation: script(f"indexed/{operation}")
+            for operation in ("get_sections_page", "get_many_section_items")
+        },
+        "review": script("indexed/format", "indexed/review"),
     }
     _WRITES: Mapping[str, Script] = {
-        operation: script("call_in_parts", "indexed/write", f"indexed/{operation}")
+        operation: script(
+            *("call_in_parts", "indexed/format", "indexed/write"), f"indexed/{operation}"
+        )
         for operation in (
             "create_section",
             "edit_section",
