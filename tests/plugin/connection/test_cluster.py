@@ -72,7 +72,7 @@ def sections(stored, kind=b"permissions"):
     for key, members in stored.items():
         if key.startswith(prefix) and key != prefix + b"sections":
             word, _, name = key.removeprefix(prefix).partition(b":")
-            if word != b"done":
+            if word not in {b"done", b"format"}:
                 found[word.decode()] |= {(name, member) for member in members}
     assert found["section"] == {(section, item) for item, section in found["item"]}
     assert {section for section, _ in found["section"]} <= names

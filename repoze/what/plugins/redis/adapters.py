@@ -556,6 +556,59 @@ class RedisGroupAdapter(RedisAdapter):
         found = self._layout.find_items_through(other, name)
         return None if found is None else decode_all(filter(None, found[1]))
 
+    def rename_with_permissions(
+        self, group: Name, new_group: Name, permissions: SourceAdapter, waiting: Name
+    ) -> set[str] | None:
+        """Rename *group* in both sources at once, and return its permissions, which go along.
+
+        :param permissions: the adapter of the source of permissions.
+        :param waiting: what has the permissions of *group* while that is done in steps.
+        :return: `None` where that has to be done, or gone on with: nothing is done here where one
+            script cannot change both sources, or *waiting* has permissions.
+        :raises NonExistingSectionError: where there is no *group*.
+        :raises ExistingSectionError: where *new_group* is there, *group* itself included.
+        :raises ItemPresentError: where it is not, but has permissions.
+        """
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return None
+        names = map(encode_for_write, (group, new_group, waiting))
+        moved = layouts[0].rename_group(layouts[1], *names)
+        return None if moved is None else decode_all(moved)
+
+    def delete_with_permissions(self, group: Name, permissions: SourceAdapter) -> set[str] | None:
+        """Remove *group*, revoke its permissions at once, and return these.
+
+        :param permissions: the adapter of the source of permissions.
+        :return: `None`, and nothing is done, where one script cannot change both sources.
+        :raises NonExistingSectionError: where there is no *group*.
+        """
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return None
+        return decode_all(layouts[0].delete_group(layouts[1], encode_for_write(group)))
+
+    def _layouts_changed(
+        self, permissions: SourceAdapter
+    ) -> tuple[IndexedLayout, IndexedLayout] | None:
+        """Return the layouts of both sources, where one script changes them."""
+        # As in `_layout_joined`; whether lookups may be answered by others does not matter here.
+        if not issubclass(type(permissions), RedisPermissionAdapter):
+            return None
+        sibling = cast(RedisPermissionAdapter, permissions)
+        ours, other = self._layout, sibling._layout  # noqa: SLF001 - its sibling
+        if not (
+            isinstance(ours, IndexedLayout)
+            and isinstance(other, IndexedLayout)
+            and _is_own(_OWN_STEPS[RedisGroupAdapter], self)
+            and _is_own(_OWN_STEPS[RedisPermissionAdapter], sibling)
+            and ours.changes_with(other)
+        ):
+            return None
+        self._check_writable()
+        sibling._check_writable()  # noqa: SLF001 - its sibling
+        return ours, other
+
     def _layout_joined(self, permissions: SourceAdapter) -> Layout | None:
         """Return the layout of *permissions*, where one question answers for both."""
         # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
@@ -566,8 +619,8 @@ class RedisGroupAdapter(RedisAdapter):
         is_joined = (
             self._near_cache is None
             and sibling._near_cache is None  # noqa: SLF001 - its sibling
-            and _looks_up_as(RedisGroupAdapter, self)
-            and _looks_up_as(RedisPermissionAdapter, sibling)
+            and _is_own(_OWN_LOOKUPS[RedisGroupAdapter], self)
+            and _is_own(_OWN_LOOKUPS[RedisPermissionAdapter], sibling)
             and self._layout.joins(other)
         )
         return other if is_joined else None
@@ -608,23 +661,34 @@ class RedisPermissionAdapter(RedisAdapter):
 
 
 # What lookups go through, which a subclass or a test may have changed.
-_LOOKUPS = frozenset(
-    (
-        *("find_sections", "find_sections_many", "find_with_permissions"),
-        *("get_section_items", "get_many_section_items"),
-        *("_items", "_user_id", "_find", "_ask_for_sections"),
-    )
+_LOOKUPS = (
+    *("find_sections", "find_sections_many", "find_with_permissions"),
+    *("get_section_items", "get_many_section_items"),
+    *("_items", "_user_id", "_find", "_ask_for_sections"),
 )
-_OWN: dict[type[RedisAdapter], dict[str, object]] = {
-    kind: {name: getattr(kind, name, None) for name in _LOOKUPS}
-    for kind in (RedisGroupAdapter, RedisPermissionAdapter)
-}
+# What the steps go through that rename or delete a group.
+_STEPS = (
+    *(*_LOOKUPS, "get_section_names", "edit_section", "delete_section", "include_item"),
+    *("include_items", "exclude_item", "exclude_items", "remove_item", "rename_item"),
+    "_check_writable",
+)
 
 
-def _looks_up_as(kind: type[RedisAdapter], adapter: RedisAdapter) -> bool:
-    own = type(adapter)
-    return _LOOKUPS.isdisjoint(vars(adapter)) and all(
-        getattr(own, name, None) is function for name, function in _OWN[kind].items()
+def _own(names: Iterable[str]) -> dict[type[RedisAdapter], dict[str, object]]:
+    return {
+        kind: {name: getattr(kind, name, None) for name in names}
+        for kind in (RedisGroupAdapter, RedisPermissionAdapter)
+    }
+
+
+_OWN_LOOKUPS, _OWN_STEPS = _own(_LOOKUPS), _own(_STEPS)
+
+
+def _is_own(functions: Mapping[str, object], adapter: RedisAdapter) -> bool:
+    """Whether *adapter* has these *functions* by their names, and no others."""
+    kind = type(adapter)
+    return functions.keys().isdisjoint(vars(adapter)) and all(
+        getattr(kind, name, None) is function for name, function in functions.items()
     )
 
 
