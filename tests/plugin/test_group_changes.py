@@ -6,7 +6,7 @@ import pytest
 import redis
 from harness import cluster, servers
 from harness.operations import create_sections
-from harness.proxy import CUT_REPLY, CUT_REQUEST, Proxy
+from harness.proxy import CUT_REPLY, CUT_REQUEST, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import (
     AdapterError,
@@ -358,6 +358,30 @@ class TestOneStep:
         with proxy.counted(2):
             assert CHANGES[name][0](through) == {"publish", "write"}
         check_state(pair, (GROUPS, {"publish": set(), "write": {"writers"}, "sell": set()}))
+
+    @changes
+    @pytest.mark.parametrize(
+        "action", [Action.CLOSE, Action.RESET, Action.GARBLE, Action.SPLIT, Action.DELAY]
+    )
+    @pytest.mark.parametrize(
+        "point", [Point.BEFORE_REQUEST, Point.MID_REQUEST, Point.BEFORE_REPLY, Point.MID_REPLY]
+    )
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_fault(self, proxied, pair, name, action, point, times):  # noqa: PLR0917
+        """It is done, or nothing is; and an error that says that nothing was written is right."""
+        proxy, through = proxied
+        change, expected = CHANGES[name]
+        proxy.arm(*[Fault(action, point)] * times)
+        before = GROUPS, PERMISSIONS
+        try:
+            assert change(through) == {"publish", "write"}
+            check_state(pair, expected)
+        except SourceError as error:
+            assert action in {Action.CLOSE, Action.RESET, Action.GARBLE}
+            assert error.written in {False, None}  # noqa: PT017
+            proxy.settle()
+            is_done = error.written is None and sources(pair) == expected
+            check_state(pair, expected if is_done else before)
 
     @changes
     def test_it_is_sent_twice_at_most(self, proxied, pair, name):

@@ -91,8 +91,8 @@ def create(sources: Sources, group: str, *, inherit: bool) -> None:
 def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bool) -> None:
     """Call GROUP NEW_NAME. Its permissions go along.
 
-    In between its members lack them, and nobody else has them. Where that was interrupted, run it
-    again.
+    That is one step in one namespace of one database. Elsewhere its members lack them in between,
+    and nobody else has them. Where that was interrupted, run it again.
     """
     pair = sources.adapters
     sources.expect_permissions(_SAY_LEAVE, accepted=leave_permissions)

@@ -211,10 +211,8 @@ class IndexedLayout(Layout):
             lambda exchange: flag(exchange.send("SISMEMBER", key, name)),
         )
 
-    def changes_with(self, other: Layout) -> bool:
+    def changes_with(self, other: "IndexedLayout") -> bool:
         """Whether `rename_group` and `delete_group` can change *other*, too."""
-        if not isinstance(other, IndexedLayout):
-            return False
         ours, others = self._database, other._database  # noqa: SLF001 - its sibling
         return (
             self.keys.namespace == other.keys.namespace
