@@ -1,6 +1,8 @@
 """Groups that are renamed or deleted together with their permissions, by the pair of adapters."""
 
 import re
+from collections import Counter
+from random import Random
 
 import pytest
 import redis
@@ -699,6 +701,24 @@ class TestSteps:
             pair.delete_group("interns")
         assert raised.value.written is False
 
+    @pytest.mark.parametrize("is_interrupted", [False, True])
+    def test_permissions_that_cannot_be_set_aside(self, pair, is_interrupted):
+        """Nothing is done then, unless an earlier run had done something."""
+
+        def refuse(*_):
+            raise SourceError("No.", written=False)
+
+        if is_interrupted:
+            pair.permissions.rename_item("editors", WAITING)
+            pair.permissions.include_item("sell", "editors")
+        before = sources(pair)
+        pair.permissions.rename_item = pair.permissions.exclude_item = refuse
+        with pytest.raises(SourceError, match=r"^No\.") as raised:
+            pair.rename_group("editors", "redaction")
+        assert raised.value.written is (None if is_interrupted else False)
+        assert ("Run it again" in str(raised.value)) == is_interrupted
+        assert sources(pair) == before
+
     def test_renaming_that_is_refused_is_taken_back(self, pair):
         def refuse(*_):
             raise SourceError("No.", written=False)
@@ -740,3 +760,38 @@ def test_text_of_no_more_than_one_line(server):
     with pytest.raises(ItemPresentError) as raised:
         pair.rename_group("editors", "a\nb")
     assert not re.search(r"\n", str(raised.value))
+
+
+def test_one_step_does_what_the_steps_do(server):
+    """The same answers and errors, and the same in the sources after each."""
+    random = Random(11)
+    names, rights = ["a", "b", "c", "d -> e", "Ä"], ["read", "write", "sell"]
+    client = server.client()
+    pairs = [connect(client), connect(client, **ONE)]
+    for pair in pairs:
+        for right in rights:
+            pair.permissions.create_section(right)
+    outcomes = Counter()
+    for _ in range(500):
+        some = random.choices(names, k=2)
+        right = random.choice(rights)
+        operation, arguments = random.choice(
+            [
+                (lambda pair, *given: pair.rename_group(*given), some),
+                (lambda pair, *given: pair.delete_group(*given), some[:1]),
+                (lambda pair, *given: pair.groups.create_section(*given), some[:1]),
+                (lambda pair, *given: pair.groups.include_item(*given), (some[0], "rosa")),
+                (lambda pair, *given: pair.permissions.include_item(*given), (right, some[0])),
+            ]
+        )
+        found = []
+        for pair in pairs:
+            try:
+                answer = operation(pair, *arguments)
+            except AdapterError as error:
+                answer = type(error), str(error).split(" (Redis at")[0]
+            found.append((answer, sources(pair)))
+        assert found[0] == found[1]
+        outcomes[type(found[0][0])] += 1
+    assert outcomes.keys() == {set, tuple, type(None)}
+    assert pairs[1].groups.check() == pairs[1].permissions.check() == []

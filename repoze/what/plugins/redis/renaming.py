@@ -239,11 +239,11 @@ def rename_in_steps(pair: Pair, group: str, new_group: str) -> set[str]:
     _check_adapters(pair)
     waiting = name_while_renamed(group, new_group)
     is_renamed = check_renaming(pair, group, new_group)
-    refusal = None
+    refusal: AdapterError | None = None
     with _told_to_run_again(waiting):
         if not is_renamed:
-            _hand_on(permissions, group, waiting)
-            refusal = _rename(pair, group, new_group, waiting)
+            refusal = _set_aside(permissions, group, waiting)
+            refusal = refusal or _rename(pair, group, new_group, waiting)
         moved = set() if refusal else _hand_on(permissions, waiting, new_group)
     if refusal:
         raise refusal
@@ -286,6 +286,18 @@ def _check_adapters(pair: Pair) -> None:
                 "near_cache to rename or delete groups here.",
                 written=False,
             )
+
+
+def _set_aside(permissions: RedisPermissionAdapter, group: str, waiting: str) -> SourceError | None:
+    """Return what that was refused with, if it was: then all is as before."""
+    try:
+        _hand_on(permissions, group, waiting)
+    except SourceError as error:
+        # Of several, some may be there.
+        if error.written is not False or permissions.find_sections(waiting):
+            raise
+        return error
+    return None
 
 
 def _rename(pair: Pair, group: str, new_group: str, waiting: str) -> AdapterError | None:
