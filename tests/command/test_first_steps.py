@@ -411,7 +411,7 @@ def test_what_is_loaded(server):
     server.client(db=1).sadd("editors", "rosa")
     # It tells what modules import, and not what is imported by name.
     loaded = run_process(server, "groups", "list", PYTHONPROFILEIMPORTTIME="1").stderr
-    assert "repoze.what.plugins.redis.command.leftovers\n" in loaded
+    assert "repoze.what.plugins.redis.command.asking\n" in loaded
     for module in ("repoze.what.plugins.redis.command.importing", "webob", "repoze.who.config"):
         assert f" {module}\n" not in loaded
 

@@ -16,6 +16,14 @@ from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 pytestmark = pytest.mark.usefixtures("url")
 
 
+@pytest.fixture(params=["plain", "indexed", "in one database"])
+def query(request):
+    """What the URL has after the address: in one database, a group is renamed in one step."""
+    return {"plain": "", "indexed": "?namespace=tests", "in one database": "/0?namespace=tests"}[
+        request.param
+    ]
+
+
 class Keyboard(io.BytesIO):
     """Somebody at a terminal who types something."""
 

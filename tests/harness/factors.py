@@ -37,6 +37,8 @@ WHERE_SERVERS_DIFFER = frozenset(
         "test_failover.py",
         "test_failures.py",
         "test_faults.py",
+        "test_format.py",
+        "test_group_changes.py",
         "test_least_privilege.py",
         "test_joint_lookups.py",
         "test_model.py",

@@ -71,3 +71,44 @@ def test_organisation(server, options, organisation, number_of_users, thorough):
         for user in users[:5]:
             assert pair.can(user, permission) is (user in users_with[permission])
             assert pair.why(user, permission) <= groups_of[user]
+
+
+@pytest.mark.parametrize(
+    ("organisation", "place"),
+    [
+        *(("hc", place) for place in ({}, {"namespace": "tests"}, {"db": 3, "namespace": "tests"})),
+        ("apj", {}),
+        ("apj", {"db": 3, "namespace": "tests"}),
+        ("americas_large", {"db": 3, "namespace": "tests"}),
+    ],
+)
+def test_groups_are_renamed_and_deleted(server, organisation, place):
+    """Nobody has more or less by a new name, and nobody anything by a group that has gone."""
+    pair = Adapters(
+        RedisGroupAdapter(server.client(), **place),
+        RedisPermissionAdapter(server.client(), **place),
+    )
+    groups, permissions = pairs(f"{organisation}.groups"), pairs(f"{organisation}.permissions")
+    load(pair.groups, groups)
+    load(pair.permissions, permissions)
+    names = sorted(groups)
+    for number, group in enumerate(names[:: 1 + len(names) // 20]):
+        granted = {permission for permission, having in permissions.items() if group in having}
+        if number % 2:
+            assert pair.delete_group(group) == granted
+            del groups[group]
+        else:
+            assert pair.rename_group(group, f"{group} of old") == granted
+            groups[f"{group} of old"] = groups.pop(group)
+        for permission in granted:
+            permissions[permission].remove(group)
+            if number % 2 == 0:
+                permissions[permission].add(f"{group} of old")
+    assert pair.groups.get_all_sections() == groups
+    assert pair.permissions.get_all_sections() == permissions
+    for adapter in pair:
+        assert adapter.check() == []
+    for permission in sorted(permissions)[:: 1 + len(permissions) // 100]:
+        assert pair.users_with(permission) == {
+            user for group in permissions[permission] for user in groups.get(group, ())
+        }

@@ -114,4 +114,4 @@ def test_cluster(executable):
         database.close()
         assert connection._sock is None
     assert len(pools) == 2
-    assert database.primary_address is None
+    assert database.primary_address.address[0] == servers.HOST

@@ -18,13 +18,23 @@ import redis
 from harness import cluster, servers
 from harness.connections import pool_asked
 from harness.forks import forked
-from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, fill, load_scripts, restore
+from harness.operations import (
+    AFTER,
+    ANSWERS,
+    BEFORE,
+    LOOKUPS,
+    WRITES,
+    create_sections,
+    fill,
+    load_scripts,
+    restore,
+)
 from harness.proxy import CUT_REPLY, CUT_REQUEST, HOLD_REPLY, Proxy
 from harness.virtual_time import VirtualTime, VirtualTimeConnection
 from redis.crc import key_slot
 
 from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable, testutil
-from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.layouts import layout
 
 logger = logging.getLogger(__name__)
@@ -72,7 +82,7 @@ def sections(stored, kind=b"permissions"):
     for key, members in stored.items():
         if key.startswith(prefix) and key != prefix + b"sections":
             word, _, name = key.removeprefix(prefix).partition(b":")
-            if word != b"done":
+            if word not in {b"done", b"format"}:
                 found[word.decode()] |= {(name, member) for member in members}
     assert found["section"] == {(section, item) for item, section in found["item"]}
     assert {section for section, _ in found["section"]} <= names
@@ -489,6 +499,28 @@ class TestSlotThatIsBeingMoved:
         assert {name: lookup(permissions) for name, lookup in LOOKUPS.items()} == ANSWERS
         permissions.exclude_item("edit", "staff")
         assert sections(whole.stored(SLOT)) == AFTER["exclude_item"]
+
+    @pytest.mark.parametrize(
+        "first", ["groups:item:rosa", "permissions:section:edit", "permissions:format"]
+    )
+    def test_group_with_its_permissions(self, whole, client, permissions, first):
+        pair = Adapters(RedisGroupAdapter(client, namespace=NAMESPACE), permissions)
+        create_sections(pair.groups, {"staff": ["rosa"]})
+        for _ in whole.move(SLOT, whole.other_primary(SLOT), [f"{{tests}}:{first}".encode()]):
+            before = whole.stored(SLOT)
+            for change in (
+                lambda: pair.rename_group("staff", "everybody"),
+                lambda: pair.delete_group("staff"),
+            ):
+                with pytest.raises(
+                    SourceUnavailable, match=r"being moved .*try again\. Nothing was written\."
+                ):
+                    change()
+            assert whole.stored(SLOT) == before
+        assert pair.rename_group("staff", "everybody") == {"edit"}
+        assert pair.delete_group("everybody") == {"edit"}
+        assert sections(whole.stored(SLOT), b"groups") == {}
+        assert sections(whole.stored(SLOT)) == {"edit": {"admins"}, "read": set()}
 
 
 def answer_or_refusal(lookup, adapter, answer, reason):

@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 import redis
 from harness import cluster, servers
-from harness.operations import AFTER, ANSWERS, BEFORE, LOOKUPS, WRITES, restore
+from harness.operations import (
+    AFTER,
+    ANSWERS,
+    BEFORE,
+    LOOKUPS,
+    WRITES,
+    create_sections,
+    restore,
+)
 from redis.crc import key_slot
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis import (
+    Adapters,
     Finding,
     RedisGroupAdapter,
     RedisPermissionAdapter,
@@ -133,6 +142,11 @@ class Source:
     def raw(self):
         return self.adapter.db_connection
 
+    @property
+    def prefix(self):
+        """What the keys of the indexed layout begin with."""
+        return f"{{{self.options['namespace']}}}:{self.kind.source_kind}:".encode()
+
     def client_of_guest(self, rules, **settings):
         set_user(self.client, rules)
         return self.server.client(**LOGIN, **settings)
@@ -144,12 +158,14 @@ class Source:
         """Make it `BEFORE`, with something for the operation *name* to find."""
         self.client.flushall()
         restore(self.adapter)
+        if "namespace" in self.options:
+            # The next write sets it.
+            self.raw.delete(self.prefix + b"format")
         if name not in REVIEW:
             return
         if "namespace" in self.options:
-            prefix = f"{{{NAMESPACE}}}:{self.kind.source_kind}:item:".encode()
-            self.raw.srem(prefix + b"staff", "edit")
-            self.raw.sadd(prefix + b"mallory", "edit")
+            self.raw.srem(self.prefix + b"item:staff", "edit")
+            self.raw.sadd(self.prefix + b"item:mallory", "edit")
         else:
             self.raw.sadd("edit", "")
 
@@ -164,7 +180,7 @@ class Source:
     def stored(self):
         """Everything in the database, but for the tokens of writes."""
         return {
-            key: self.raw.smembers(key)
+            key: self.raw.dump(key)
             for key in self.raw.keys()  # noqa: SIM118 - a client is no dict
             if not key.endswith(b":done")
         }
@@ -527,6 +543,79 @@ class TestKeys:
         guest = source.adapter_of_guest(rules)
         source.check_all(guest, FIND)
         assert all(source.is_refused(guest, *item) for item in WRITES.items())
+
+
+CHANGES = {
+    "rename_group": lambda pair: pair.rename_group("staff", "everybody"),
+    "delete_group": lambda pair: pair.delete_group("staff"),
+}
+
+
+class TestGroupsWithTheirPermissions:
+    """Renamed and deleted in one step, by who may write both sources."""
+
+    COMMANDS = (
+        *("+evalsha", "+smembers", "+sismember", "+sadd", "+srem", "+get", "+set"),
+        *("+zadd", "+zrange", "+zremrangebyrank", "+zscore"),
+    )
+
+    @pytest.fixture
+    def layout(self):
+        return "indexed"
+
+    @pytest.fixture
+    def pair(self, source):
+        source.options["db"] = 0
+        return Adapters(*(kind(source.client, **source.options) for kind in KINDS.values()))
+
+    def fill(self, source, pair):
+        source.client.flushall()
+        create_sections(pair.groups, {"staff": ["rosa"]})
+        restore(pair.permissions)
+        pair.groups.db_connection.delete(
+            *(f"{{{NAMESPACE}}}:{kind}:format" for kind in ("groups", "permissions"))
+        )
+
+    def guest(self, source, rules):
+        client = source.client_of_guest(rules)
+        return Adapters(*(kind(client, **source.options) for kind in KINDS.values()))
+
+    @pytest.mark.parametrize("name", CHANGES)
+    def test_admin(self, source, pair, name):
+        rules = without(documented("indexed", "admin"), "+select")
+        guest = self.guest(source, rules)
+        self.fill(source, pair)
+        source.client.script_flush()
+        source.client.acl_log_reset()
+        assert CHANGES[name](guest) == {"edit"}
+        assert {entry["object"] for entry in source.client.acl_log()} <= CLIENT_INFO
+        assert pair.groups.check() == pair.permissions.check() == []
+        for rule in self.COMMANDS:
+            guest = self.guest(source, without(rules, rule))
+            self.fill(source, pair)
+            self.check_refusal(guest, pair, name)
+
+    @pytest.mark.parametrize("name", CHANGES)
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_who_may_write_one_of_them(self, source, pair, kind, name):
+        pattern = f"~{{newspaper}}:{kind}:*"
+        rules = replaced(documented("indexed", "admin"), PATTERNS["indexed"], pattern)
+        self.fill(source, pair)
+        self.check_refusal(self.guest(source, rules), pair, name)
+
+    @pytest.mark.parametrize("name", CHANGES)
+    @pytest.mark.parametrize("role", ["site", "reader", "operator"])
+    def test_who_may_not_write(self, source, pair, role, name):
+        self.fill(source, pair)
+        self.check_refusal(self.guest(source, documented("indexed", role)), pair, name)
+
+    def check_refusal(self, guest, pair, name):
+        with pytest.raises(SourceError, match=r"server's ACL.* Nothing was written") as raised:
+            CHANGES[name](guest)
+        assert raised.value.written is False
+        assert pair.groups.get_all_sections() == {"staff": {"rosa"}}
+        assert pair.permissions.get_all_sections() == BEFORE
+        assert not pair.groups.db_connection.exists(f"{{{NAMESPACE}}}:groups:format")
 
 
 class TestReadingAlone:

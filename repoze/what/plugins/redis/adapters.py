@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from math import inf
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, cast
 
@@ -558,6 +559,59 @@ class RedisGroupAdapter(RedisAdapter):
         found = self._layout.find_items_through(sibling._layout, name)  # noqa: SLF001 - its sibling
         return None if found is None else decode_all(filter(None, found[1]))
 
+    def rename_with_permissions(
+        self, group: Name, new_group: Name, permissions: SourceAdapter, waiting: Name
+    ) -> set[str] | None:
+        """Rename *group* in both sources at once, and return its permissions, which go along.
+
+        :param permissions: the adapter of the source of permissions.
+        :param waiting: what has the permissions of *group* while that is done in steps.
+        :return: `None` where that has to be done, or gone on with: nothing is done here where one
+            script cannot change both sources, or *waiting* has permissions.
+        :raises NonExistingSectionError: where there is no *group*.
+        :raises ExistingSectionError: where *new_group* is there, *group* itself included.
+        :raises ItemPresentError: where it is not, but has permissions.
+        """
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return None
+        names = map(encode_for_write, (group, new_group, waiting))
+        moved = layouts[0].rename_group(layouts[1], *names)
+        return None if moved is None else decode_all(moved)
+
+    def delete_with_permissions(self, group: Name, permissions: SourceAdapter) -> set[str] | None:
+        """Remove *group*, revoke its permissions at once, and return these.
+
+        :param permissions: the adapter of the source of permissions.
+        :return: `None`, and nothing is done, where one script cannot change both sources.
+        :raises NonExistingSectionError: where there is no *group*.
+        """
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return None
+        return decode_all(layouts[0].delete_group(layouts[1], encode_for_write(group)))
+
+    def _layouts_changed(
+        self, permissions: SourceAdapter
+    ) -> tuple[IndexedLayout, IndexedLayout] | None:
+        """Return the layouts of both sources, where one script changes them."""
+        # As in `_joined`; whether lookups may be answered by others does not matter here.
+        if not issubclass(type(permissions), RedisPermissionAdapter):
+            return None
+        sibling = cast(RedisPermissionAdapter, permissions)
+        ours, other = self._layout, sibling._layout  # noqa: SLF001 - its sibling
+        if not (
+            isinstance(ours, IndexedLayout)
+            and isinstance(other, IndexedLayout)
+            and _OWN_STEPS[RedisGroupAdapter].are_in(self)
+            and _OWN_STEPS[RedisPermissionAdapter].are_in(sibling)
+            and ours.changes_with(other)
+        ):
+            return None
+        self._check_writable()
+        sibling._check_writable()  # noqa: SLF001 - its sibling
+        return ours, other
+
     def _joined(self, permissions: SourceAdapter) -> "RedisPermissionAdapter | None":
         """Return *permissions*, where one question answers for both."""
         # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
@@ -565,17 +619,18 @@ class RedisGroupAdapter(RedisAdapter):
             return None
         sibling = cast(RedisPermissionAdapter, permissions)
         is_joined = (
-            _looks_up_as(RedisGroupAdapter, self)
-            and _looks_up_as(RedisPermissionAdapter, sibling)
-            and self._layout.joins(sibling._layout)  # noqa: SLF001 - its sibling
-            and self._remembers_with(sibling._near_cache)  # noqa: SLF001 - its sibling
+            _OWN_LOOKUPS[RedisGroupAdapter].are_in(self)
+            and _OWN_LOOKUPS[RedisPermissionAdapter].are_in(sibling)
+            and self._answers_with(sibling)
         )
         return sibling if is_joined else None
 
-    def _remembers_with(self, other: NearCache | None) -> bool:
-        if self._near_cache is None or other is None:
-            return self._near_cache is other
-        return self._near_cache.joins(other)
+    def _answers_with(self, sibling: "RedisPermissionAdapter") -> bool:
+        near, other = self._near_cache, sibling._near_cache  # noqa: SLF001 - its sibling
+        if near is None or other is None:
+            return near is other and self._layout.joins(sibling._layout)  # noqa: SLF001
+        # They are of indexed layouts.
+        return near.joins(other)
 
     def _ask_for_both(
         self, other: Layout, items: Collection[bytes]
@@ -615,24 +670,38 @@ class RedisPermissionAdapter(RedisAdapter):
 
 
 # What lookups go through, which a subclass or a test may have changed.
-_LOOKUPS = frozenset(
-    (
-        *("find_sections", "find_sections_many", "find_with_permissions"),
-        *("get_section_items", "get_many_section_items"),
-        *("_items", "_user_id", "_find", "_ask_for_sections", "__getattribute__"),
-    )
+_LOOKUPS = (
+    *("find_sections", "find_sections_many", "find_with_permissions"),
+    *("get_section_items", "get_many_section_items"),
+    *("_items", "_user_id", "_find", "_ask_for_sections", "__getattribute__"),
 )
-_OWN: dict[type[RedisAdapter], dict[str, object]] = {
-    kind: {name: getattr(kind, name, None) for name in _LOOKUPS}
-    for kind in (RedisGroupAdapter, RedisPermissionAdapter)
-}
+# What the steps go through that rename or delete a group.
+_STEPS = (
+    *(*_LOOKUPS, "get_section_names", "edit_section", "delete_section", "include_item"),
+    *("include_items", "exclude_item", "exclude_items", "remove_item", "rename_item"),
+    "_check_writable",
+)
 
 
-def _looks_up_as(kind: type[RedisAdapter], adapter: RedisAdapter) -> bool:
-    own = type(adapter)
-    return _LOOKUPS.isdisjoint(vars(adapter)) and all(
-        getattr(own, name, None) is function for name, function in _OWN[kind].items()
-    )
+class _Methods:
+    """Those of *kind* by these *names*, where it has them."""
+
+    def __init__(self, kind: type[RedisAdapter], names: Iterable[str]) -> None:
+        self._names = frozenset(name for name in names if hasattr(kind, name))
+        self._get = attrgetter(*self._names)
+        self._functions = self._get(kind)
+
+    def are_in(self, adapter: RedisAdapter) -> bool:
+        """Whether *adapter* has these, and no others by their names."""
+        return self._names.isdisjoint(vars(adapter)) and (
+            self._get(type(adapter)) == self._functions
+        )
+
+
+_OWN_LOOKUPS, _OWN_STEPS = (
+    {kind: _Methods(kind, names) for kind in (RedisGroupAdapter, RedisPermissionAdapter)}
+    for names in (_LOOKUPS, _STEPS)
+)
 
 
 def _question(items: Collection[object]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Sections and items: text to an application, bytes to Redis."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from types import NoneType
 from typing import cast
@@ -12,6 +12,7 @@ Name = str | bytes | int
 
 # In characters, of what is shown of a name.
 _LONGEST = 200
+_SHOWN = 5
 _PLAIN = frozenset((str, bytes, bool, int, float, NoneType))
 _CONTAINERS = frozenset((list, tuple, set, frozenset))
 
@@ -87,6 +88,14 @@ def _is_plain(value: object) -> bool:
 def listed(names: Sequence[bytes]) -> str:
     """Return *names* for people to read: the first three, each cut where it is very long."""
     shown = [described(decode(name)) for name in names[:3]]
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - len(shown):,} more")
+    return ", ".join(shown)
+
+
+def some(names: Collection[str]) -> str:
+    """Return *names* for people to read: the first five in order, and how many more there are."""
+    shown = [described(name) for name in sorted(names)[:_SHOWN]]
     if len(names) > len(shown):
         shown.append(f"{len(names) - len(shown):,} more")
     return ", ".join(shown)

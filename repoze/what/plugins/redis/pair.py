@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from repoze.what.adapters import find_both
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
-from .names import Name, decode, encode
+from .names import Name, decode, encode, encode_for_write
+from .renaming import delete_in_steps, name_while_renamed, rename_in_steps
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
 
@@ -82,6 +83,44 @@ class Adapters(NamedTuple):
         """
         return self.groups.remove_item(user)
 
+    def rename_group(self, group: Name, new_group: Name) -> set[str]:
+        """Call *group* *new_group*, and return its permissions, which go along.
+
+        That is one step where both sources are in one namespace of one database, and no subclass
+        has operations of its own: it is done whole, once, or not at all. Elsewhere its permissions
+        are set aside, it is renamed, and they are handed on. In between its members lack them, and
+        nobody else has them; where that is interrupted, the error says to do it again.
+
+        :raises NonExistingSectionError: where there is no *group*.
+        :raises ExistingSectionError: where *new_group* is there, *group* itself included.
+        :raises ItemPresentError: where it is not, but has permissions, which the members would
+            have at once.
+        :raises SourceError: where an adapter is not writable, or a name is refused; in steps, also
+            where another renaming of one of them was interrupted, somebody has left permissions to
+            one of the names meanwhile, or an adapter has ``read_from`` or a ``near_cache``.
+        """
+        name, new_name = _name(group), _name(new_group)
+        moved = None
+        if self._is_ours():
+            waiting = name_while_renamed(name, new_name)
+            moved = self.groups.rename_with_permissions(name, new_name, self.permissions, waiting)
+        return rename_in_steps(self, name, new_name) if moved is None else moved
+
+    def delete_group(self, group: Name) -> set[str]:
+        """Remove *group*, revoke its permissions, and return these.
+
+        Otherwise a group that is made under this name later would have them. That is one step as
+        `rename_group` is; elsewhere they are revoked first.
+
+        :raises NonExistingSectionError: where there is no *group*.
+        :raises SourceError: as `rename_group` does.
+        """
+        name = _name(group)
+        revoked = None
+        if self._is_ours():
+            revoked = self.groups.delete_with_permissions(name, self.permissions)
+        return delete_in_steps(self, name) if revoked is None else revoked
+
     def _shared(self, user: Name, permission: Name) -> set[str] | None:
         if not self._is_ours():
             return None
@@ -138,6 +177,10 @@ def adapters_from_settings(settings: Mapping[str, Any], prefix: str = "redis.") 
 
 def _credentials(user: Name) -> dict[str, Name]:
     return {"repoze.what.userid": user}
+
+
+def _name(name: Name) -> str:
+    return decode(encode_for_write(name))
 
 
 def _text(name: Name) -> str | None:

@@ -8,9 +8,10 @@ import click
 
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.copying import copy_sections
+from repoze.what.plugins.redis.renaming import refuse_interrupted
 
 from .failures import Failure
-from .leftovers import as_conflict, find_leftovers, refuse_interrupted
+from .leftovers import as_conflict, find_leftovers
 from .output import echo_json, json_option, progress
 from .sources import Sources, pass_sources, source_options
 from .summaries import refuse
@@ -76,7 +77,7 @@ def _inherited(sources: Sources, targets: Sources) -> Iterator[str]:
     new_groups = sources.groups.get_section_names() - targets.groups.get_section_names()
     if new_groups:
         targets.expect_permissions("copy to where it has them", accepted=False)
-    refuse_interrupted(targets, new_groups)
+    refuse_interrupted(targets.adapters, new_groups)
     for group, left in find_leftovers(targets.permissions, sorted(new_groups)):
         inherited = left - sources.permissions.find_sections(group)
         if inherited:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.names import decode, encode_for_write
+from repoze.what.plugins.redis.renaming import refuse_interrupted
 
 from .failures import Failure
-from .leftovers import as_conflict, find_leftovers, refuse_interrupted
+from .leftovers import as_conflict, find_leftovers
 from .output import Bar, tell
 from .sources import KINDS, Sources
 from .staging import Stage
@@ -37,12 +38,12 @@ class Importer:
         :param bar: goes on by the number of sections and items.
         :param merge: whether what stays there beside it is accepted.
         :raises NotThere: where new groups may have permissions somewhere else.
-        :raises Failure: where a renaming was interrupted that has set aside what is a new group's.
+        :raises RenamingInterrupted: where one was that has set aside what is a new group's.
         """
         summaries = {kind: self._compare(kind, bar) for kind in KINDS}
         if next(self._new_groups(), None) is not None:
             self._sources.expect_permissions("say --merge", accepted=merge)
-        refuse_interrupted(self._sources, self._new_groups())
+        refuse_interrupted(self._sources.adapters, self._new_groups())
         for group, permissions in find_leftovers(self._sources.permissions, self._new_groups()):
             inherited = {name for name in permissions if not self._is_staged(name, group)}
             if inherited:

@@ -4,12 +4,13 @@ import click
 
 from repoze.what.adapters import NonExistingSectionError
 from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.renaming import exists
 from repoze.what.printable import printable
 
 from .completion import complete_permissions, complete_users
 from .failures import NotThere
 from .output import echo_json, echo_lines, echo_section, json_option
-from .sources import Sources, exists, pass_sources
+from .sources import Sources, pass_sources
 
 _NO = 1
 

@@ -2,16 +2,13 @@
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 import click
 
-from repoze.what.plugins.redis.names import described
 from repoze.what.printable import printable
-
-_SHOWN = 5
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -37,14 +34,6 @@ def echo_section(title: str, lines: Sequence[str]) -> None:
 def echo_json(value: object) -> None:
     """Print *value* as one line of JSON, in ASCII: also names that are not UTF-8 survive in it."""
     click.echo(json.dumps(value))
-
-
-def some(names: Collection[str]) -> str:
-    """Return the first of *names*, quoted, and how many more there are."""
-    shown = [described(name) for name in sorted(names)[:_SHOWN]]
-    if len(names) > len(shown):
-        shown.append(f"{len(names) - len(shown):,} more")
-    return ", ".join(shown)
 
 
 def count(number: int, singular: str) -> str:

@@ -3,13 +3,13 @@
 import click
 
 from repoze.what.adapters import ItemNotPresentError
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
+from repoze.what.plugins.redis.renaming import RenamingInterrupted, refuse_interrupted
 
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
 from .failures import Failure
-from .leftovers import refuse_interrupted
-from .output import count, echo_json, echo_lines, echo_section, json_option, some
+from .output import count, echo_json, echo_lines, echo_section, json_option
 from .sources import Sources, pass_sources
 
 _permission = click.argument("permission", shell_complete=complete_permissions)
@@ -107,9 +107,9 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
         sources.permissions.exclude_items(permission, groups)
     except ItemNotPresentError:
         # It may be set aside for one of them, and would come back.
-        refuse_interrupted(sources, groups, permission=permission)
+        refuse_interrupted(sources.adapters, groups, permission=permission)
         raise
     try:
-        refuse_interrupted(sources, groups, permission=permission)
-    except Failure as kept:
-        raise Failure(f"It is revoked, but would come back. {kept.message}") from None
+        refuse_interrupted(sources.adapters, groups, permission=permission)
+    except RenamingInterrupted as kept:
+        raise Failure(f"It is revoked, but would come back. {kept}") from None

@@ -7,10 +7,10 @@ import click
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.findings import Finding
+from repoze.what.plugins.redis.renaming import KeptWhileRenamed, find_kept, is_of_wrong_type
 from repoze.what.printable import printable
 
 from .asking import ask, yes_option
-from .leftovers import KeptWhileRenamed, find_kept, is_of_wrong_type
 from .output import echo_json, json_option
 from .sources import Sources, pass_sources
 
@@ -64,7 +64,7 @@ def repair(sources: Sources, *, yes: bool, as_json: bool) -> None:
 def _check(sources: Sources) -> _Found:
     found: _Found = _review(sources, RedisAdapter.check)
     try:
-        found = [*found, *(("permissions", kept) for kept in find_kept(sources))]
+        found = [*found, *(("permissions", kept) for kept in find_kept(sources.adapters))]
     except SourceError as error:
         # Where the names of sections cannot be read, that is among what was found.
         if not (found and is_of_wrong_type(error)):

@@ -204,11 +204,6 @@ def pass_sources(command: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(with_sources, command)
 
 
-def exists(adapter: RedisAdapter, section: str) -> bool:
-    """Return whether there is such a section."""
-    return section in adapter.get_many_section_items([section])
-
-
 def _nothing_in(empty: Mapping[str, RedisAdapter]) -> str:
     places = " and ".join(dict.fromkeys(_described_place(each) for each in empty.values()))
     nothing = "neither groups nor permissions" if len(empty) > 1 else f"no {', '.join(empty)}"

@@ -34,11 +34,10 @@ from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import asbool
 
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
 
 from .exporting import Sections
 from .failures import Failure
-from .output import some
 from .sources import KINDS
 from .staging import Entry, Input
 from .summaries import Summary, in_conflict

@@ -9,6 +9,8 @@ from typing import IO, Any, TextIO, TypeVar
 
 import click
 
+from repoze.what.plugins.redis.names import some
+
 from . import missing
 from .asking import yes_option
 from .exporting import Sections, new_file, sections_of
@@ -16,7 +18,7 @@ from .failures import Failure
 from .importing import Importer
 from .ini_files import read_ini, write_ini
 from .json_files import read_json, write_json
-from .output import json_option, progress, some
+from .output import json_option, progress
 from .sources import Sources, pass_sources
 from .staging import Entry, Input, stage
 from .summaries import echo_summaries, refuse

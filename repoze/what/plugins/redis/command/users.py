@@ -5,12 +5,12 @@ from contextlib import suppress
 import click
 
 from repoze.what.adapters import ItemNotPresentError
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
 
 from .asking import ask, yes_option
 from .completion import complete_users
 from .failures import Failure
-from .output import count, echo_json, echo_lines, json_option, some
+from .output import count, echo_json, echo_lines, json_option
 from .sources import Sources, pass_sources
 
 _user = click.argument("user", shell_complete=complete_users)

@@ -48,6 +48,7 @@ _ADVICE = {
     "MASTERDOWN": "It is a replica that has lost its primary.",
     "MISCONF": "It cannot save to disk; see its log.",
     "MOVED": _BEING_MOVED,
+    "NEWER": "Upgrade repoze.what.plugins.redis.",
     "NOAUTH": "Check the user name and the password of the client.",
     "NOPERM": (
         "Permit the command and the key, and on Valkey the database, to the client's user in the "

@@ -13,8 +13,9 @@ from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, source_error
 from repoze.what.plugins.redis.connection.replies import flag, number, texts
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import decode, decode_all, described
 from repoze.what.plugins.redis.near_cache.cache import NearCache
+from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
 
 from .layout import Answer, Layout, Write, no_section
 from .scripts import script
@@ -35,13 +36,18 @@ class _Forgotten(AdapterError):  # noqa: N818 - it is no error, but an answer
         self.latest = latest
 
 
+class _Kept(AdapterError):  # noqa: N818 - it is no error, but an answer
+    """Steps of a renaming were interrupted, which is not for a script to go on with."""
+
+
 class IndexKeys:
     """The keys of a source, which begin with ``{NAMESPACE}:KIND:``.
 
     - ``sections``: the names of the sections;
     - ``section:NAME``: the items of a section, where it has any;
     - ``item:NAME``: the sections that an item is in, where it is in any;
-    - ``done``: the tokens of the latest writes and their answers, in case that one is sent again.
+    - ``done``: the tokens of the latest writes and their answers, in case that one is sent again;
+    - ``format``: the number that says which of these keys there may be, from the first write on.
 
     In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
 
@@ -58,6 +64,7 @@ class IndexKeys:
             raise ValueError(
                 f"A namespace is letters, digits and _ . : -, not {described(namespace)}"
             )
+        self.namespace = namespace
         prefix = f"{{{namespace}}}:{kind}:".encode()
         self.sections = prefix + b"sections"
         self.section_prefix = prefix + b"section:"
@@ -81,11 +88,16 @@ class IndexedLayout(Layout):
     _FIND_SHARED = script("indexed/find_shared")
     _FIND_ITEMS_THROUGH = script("joined", "indexed/unions", "indexed/find_items_through")
     _READS: Mapping[str, Script] = {
-        operation: script(f"indexed/{operation}")
-        for operation in ("get_sections_page", "get_many_section_items", "review")
+        **{
+            operation: script(f"indexed/{operation}")
+            for operation in ("get_sections_page", "get_many_section_items")
+        },
+        "review": script("indexed/format", "indexed/review"),
     }
     _WRITES: Mapping[str, Script] = {
-        operation: script("call_in_parts", "indexed/write", f"indexed/{operation}")
+        operation: script(
+            *("call_in_parts", "indexed/format", "indexed/write"), f"indexed/{operation}"
+        )
         for operation in (
             "create_section",
             "edit_section",
@@ -96,6 +108,14 @@ class IndexedLayout(Layout):
             "remove_item",
             "rename_item",
         )
+    }
+    # Those of both kinds.
+    _JOINT_WRITES: Mapping[str, Script] = {
+        operation: script(
+            *("call_in_parts", "indexed/format", "indexed/write", "indexed/grants"),
+            f"indexed/{operation}",
+        )
+        for operation in ("rename_group", "delete_group")
     }
 
     def __init__(
@@ -191,6 +211,58 @@ class IndexedLayout(Layout):
             lambda exchange: flag(exchange.send("SISMEMBER", key, name)),
         )
 
+    def changes_with(self, other: "IndexedLayout") -> bool:
+        """Whether `rename_group` and `delete_group` can change *other*, too."""
+        ours, others = self._database, other._database  # noqa: SLF001 - its sibling
+        return (
+            self.keys.namespace == other.keys.namespace
+            and ours.number == others.number
+            and ours.reaches(others)
+        )
+
+    def rename_group(
+        self, other: "IndexedLayout", group: bytes, new_group: bytes, waiting: bytes
+    ) -> Sequence[bytes] | None:
+        """Rename the section *group*, and the item of *other*, and return the sections of that.
+
+        :param other: what this one `changes_with`.
+        :param waiting: the item that there is where this is done in steps, and has not been ended.
+        :return: `None` where *waiting* is there. Nothing is done then.
+        :raises NonExistingSectionError: where there is no *group*.
+        :raises ExistingSectionError: where *new_group* is there, *group* itself included.
+        :raises ItemPresentError: where it is not, and is an item of *other*.
+        """
+        try:
+            return self._change_with(other, "rename_group", (group, new_group), waiting)
+        except _Kept:
+            return None
+
+    def delete_group(self, other: "IndexedLayout", group: bytes) -> Sequence[bytes]:
+        """Remove the section *group*, and the item of *other*, and return the sections of that.
+
+        :param other: what this one `changes_with`.
+        :raises NonExistingSectionError: where there is no *group*.
+        """
+        return self._change_with(other, "delete_group", (group,))
+
+    def _change_with(
+        self, other: "IndexedLayout", name: str, groups: tuple[bytes, ...], *more: bytes
+    ) -> Sequence[bytes]:
+        operation = Operation(name, groups, is_write=True)
+        write = self._write(
+            operation,
+            self._JOINT_WRITES[name],
+            (self.keys.sections, other.keys.sections),
+            (*groups, *more),
+        )
+        try:
+            return self._carry_out(write)
+        finally:
+            # As in `_run`, which sees to the near cache of this one.
+            near_cache = other._near_cache  # noqa: SLF001 - its sibling
+            if near_cache is not None:
+                near_cache.forget(groups)
+
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
         return exchange.send("SSCAN", self.keys.sections, cursor, "COUNT", count)
 
@@ -225,14 +297,20 @@ class IndexedLayout(Layout):
         )
 
     def _write_of(self, operation: Operation) -> Write:
+        return self._write(
+            operation, self._WRITES[operation.name], (self.keys.sections,), operation.names
+        )
+
+    def _write(
+        self,
+        operation: Operation,
+        script: Script,
+        keys: tuple[bytes, ...],
+        names: tuple[bytes, ...],
+    ) -> Write:
         # Made here, once: with another for each attempt, a write would be done twice.
         token = os.urandom(16).hex().encode()
-        return Write(
-            operation,
-            self._WRITES[operation.name],
-            (self.keys.sections,),
-            (token, self._known, *operation.names),
-        )
+        return Write(operation, script, keys, (token, self._known, *names))
 
     def _carry_out(self, write: Write) -> Sequence[bytes]:
         token, _, *names = write.arguments
@@ -261,6 +339,16 @@ class IndexedLayout(Layout):
         match reply:
             case [b"forgotten", latest]:
                 return _Forgotten(latest)
+            case [b"kept"]:
+                return _Kept()
+            case [b"no group"]:
+                return no_group(decode(names[0]))
+            case [b"group present"]:
+                return group_present(decode(names[-1]))
+            case [b"still permitted", *permissions]:
+                return still_permitted(
+                    decode(names[-1]), decode_all(permissions), "choose another name"
+                )
         return super()._refusal(reply, names)
 
 

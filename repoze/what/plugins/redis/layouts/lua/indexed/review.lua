@@ -3,7 +3,8 @@
 -- KEYS[1]: the key of the section names; the others begin like it.
 -- ARGV[1]: 'check', 'take away' or 'add': what is to be put right. ARGV[2] and following: keys of the
 -- namespace.
--- Returns {PROBLEM, SECTION, ITEM, PROBLEM, SECTION, ITEM, ...}; the item is '' where there is none.
+-- Returns {PROBLEM, SECTION, ITEM, PROBLEM, SECTION, ITEM, ...}; the item is '' where there is none. A
+-- source in a newer format is an error: nobody here can say what is right there.
 --
 -- The sections are what counts: an item is in a section where both the section's name and the item
 -- in it say so. Each key is compared with its counterparts in one go, so no reader is told of a
@@ -11,6 +12,9 @@
 --
 -- A key of another type is passed over. Where that of the section names is, nobody knows which
 -- sections there are: then nothing is added, and what is taken away is what no section could have.
+
+-- Of the keys that are no sets.
+local OTHER_TYPES = {done = 'zset', format = 'string'}
 
 local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
 local is_checking = ARGV[1] == 'check'
@@ -27,6 +31,15 @@ end
 
 local function is_set(key)
   return type_of(key) == 'set'
+end
+
+-- Where the format is of another type, `check` finds that; nothing is written.
+local format_key = format_key_beside(KEYS[1])
+if not is_checking or type_of(format_key) == 'string' then
+  local refusal = newer_than_ours(redis.call('GET', format_key))
+  if refusal then
+    return refusal
+  end
 end
 
 local has_names = is_set(KEYS[1]) or type_of(KEYS[1]) == 'none'
@@ -80,12 +93,12 @@ local function review(key)
   local rest = string.sub(key, #prefix + 1)
   local kind, name = string.match(rest, '^(%a+):(.*)$')
   -- The last is never there: scripts ask for it, and would fail if it were of another type.
-  local is_own = key == KEYS[1] or rest == 'done' or kind == 'section' or kind == 'item'
+  local is_own = key == KEYS[1] or OTHER_TYPES[rest] or kind == 'section' or kind == 'item'
     or rest == 'done:'
   local found_type = type_of(key)
   if not is_own or found_type == 'none' then
     return
-  elseif found_type ~= (rest == 'done' and 'zset' or 'set') then
+  elseif found_type ~= (OTHER_TYPES[rest] or 'set') then
     if is_checking then
       found('not a set', key, '')
     end

@@ -1,6 +1,7 @@
 -- What all writes of the indexed layout begin with, and how they end.
 --
--- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot.
+-- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot. Any that
+-- follow are those of further sources that the script writes.
 -- ARGV[1]: the token of this write. ARGV[2]: a member that was in the set of the latest writes before
 -- this one was first sent, or '' where its sender knows of none.
 --
@@ -8,6 +9,8 @@
 -- that time is all that comes of it. That it had not is known by the member in ARGV[2], for what came
 -- later is forgotten later; no clock has a part in it. Where that one has been forgotten, nothing is
 -- written, and the answer is {'forgotten', MEMBER} with one to know of next time.
+--
+-- After that, a source in a newer format is left alone: an error, and nothing is written.
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
 -- nothing of it probes it; it calls begin; it writes, with SADD and SREM alone; it returns done(...).
@@ -33,6 +36,19 @@ if number then
     end
   end
   return reply
+end
+
+-- By the number of their source in KEYS: the keys of the formats that are yet to be set.
+local unset_formats = {}
+for i = 1, #KEYS do
+  local format_key = format_key_beside(KEYS[i])
+  local format = redis.call('GET', format_key)
+  local refusal = newer_than_ours(format)
+  if refusal then
+    return refusal
+  elseif not format then
+    unset_formats[i] = format_key
+  end
 end
 
 local newest = redis.call('ZRANGE', writes, -1, -1, 'WITHSCORES')
@@ -77,16 +93,23 @@ local function items_held(section, is_held, outcome)
 end
 
 -- Fails where the commands of a write are refused, and has then written nothing. Where memory is out,
--- what adds is refused; what takes away is not, for a script may add once it has removed.
+-- what adds is refused; what takes away is not, for a script may add once it has removed. The formats
+-- are last: a write that is refused leaves none.
 local function begin(is_adding)
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
   end
   redis.call('SREM', scratch, 'begun')
   redis.call('ZADD', writes, 'XX', 0, '')
+  for _, format_key in pairs(unset_formats) do
+    redis.call('SET', format_key, FORMAT, 'XX')
+  end
   redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)
   redis.call('SADD', scratch, 'begun')
   redis.call('SREM', scratch, 'begun')
+  for _, format_key in pairs(unset_formats) do
+    redis.call('SET', format_key, FORMAT)
+  end
 end
 
 -- Keeps the answer {'done', DETAIL, ...}, and returns it.

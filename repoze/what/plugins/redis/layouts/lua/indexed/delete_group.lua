@@ -1,0 +1,26 @@
+-- Removes a group with its users, and revokes its permissions.
+--
+-- ARGV[3]: the group.
+-- Returns {'done', PERMISSION, ...} with what it was permitted, or {'no group'}.
+
+local group = ARGV[3]
+if not has_section(group) then
+  return {'no group'}
+end
+local users = redis.call('SMEMBERS', section_key(group))
+for i = 1, #users do
+  probe(item_key(users[i]))
+end
+local permissions = probe_grants(group)
+
+begin(false)
+for i = 1, #permissions do
+  redis.call('SREM', permission_key(permissions[i]), group)
+end
+call_in_parts('SREM', grants_key(group), permissions, 1)
+for i = 1, #users do
+  redis.call('SREM', item_key(users[i]), group)
+end
+call_in_parts('SREM', section_key(group), users, 1)
+redis.call('SREM', KEYS[1], group)
+return done(permissions)

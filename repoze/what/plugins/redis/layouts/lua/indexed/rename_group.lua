@@ -1,0 +1,49 @@
+-- Gives a group another name, among the groups and for all of its permissions.
+--
+-- ARGV[3]: the group. ARGV[4]: its new name. ARGV[5]: what has the permissions of a group that is renamed
+-- to this name in steps.
+-- Returns {'done', PERMISSION, ...} with what it is permitted; {'kept'} where that other has permissions,
+-- so that the steps were interrupted; {'no group'}, {'group present'} or {'still permitted', PERMISSION,
+-- ...} with what the new name, which is no group, has; an INCONSISTENT error where users without a group
+-- lie under it.
+
+local group, new_group = ARGV[3], ARGV[4]
+if #redis.call('SMEMBERS', grants_key(ARGV[5])) > 0 then
+  return {'kept'}
+end
+if not has_section(group) then
+  return {'no group'}
+end
+if has_section(new_group) then
+  return {'group present'}
+end
+if redis.call('EXISTS', section_key(new_group)) == 1 then
+  return redis.error_reply('INCONSISTENT there are users in the new group, but no such group')
+end
+local left = redis.call('SMEMBERS', grants_key(new_group))
+if #left > 0 then
+  table.insert(left, 1, 'still permitted')
+  return left
+end
+local users = redis.call('SMEMBERS', section_key(group))
+for i = 1, #users do
+  probe(item_key(users[i]))
+end
+local permissions = probe_grants(group)
+
+begin(true)
+for i = 1, #users do
+  redis.call('SADD', item_key(users[i]), new_group)
+  redis.call('SREM', item_key(users[i]), group)
+end
+call_in_parts('SADD', section_key(new_group), users, 1)
+call_in_parts('SREM', section_key(group), users, 1)
+redis.call('SADD', KEYS[1], new_group)
+redis.call('SREM', KEYS[1], group)
+for i = 1, #permissions do
+  redis.call('SADD', permission_key(permissions[i]), new_group)
+  redis.call('SREM', permission_key(permissions[i]), group)
+end
+call_in_parts('SADD', grants_key(new_group), permissions, 1)
+call_in_parts('SREM', grants_key(group), permissions, 1)
+return done(permissions)

@@ -1,0 +1,797 @@
+"""Groups that are renamed or deleted together with their permissions, by the pair of adapters."""
+
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+import redis
+from harness import cluster, servers
+from harness.operations import create_sections
+from harness.proxy import CUT_REPLY, CUT_REQUEST, Action, Fault, Point, Proxy
+
+from repoze.what.adapters import (
+    AdapterError,
+    ExistingSectionError,
+    ItemPresentError,
+    NonExistingSectionError,
+    SourceError,
+    SourceUnavailable,
+)
+from repoze.what.plugins.redis import (
+    Adapters,
+    RedisGroupAdapter,
+    RedisPermissionAdapter,
+    TooFewReplicas,
+)
+from repoze.what.plugins.redis.renaming import (
+    LeftPermissions,
+    RenamingInterrupted,
+    name_while_renamed,
+)
+
+GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()}
+PERMISSIONS = {"publish": {"editors"}, "write": {"editors", "writers"}, "sell": set()}
+RENAMED = (
+    {"redaction": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()},
+    {"publish": {"redaction"}, "write": {"redaction", "writers"}, "sell": set()},
+)
+DELETED = (
+    {"writers": {"rosa"}, "interns": set()},
+    {"publish": set(), "write": {"writers"}, "sell": set()},
+)
+CHANGES = {
+    "rename_group": (lambda pair: pair.rename_group("editors", "redaction"), RENAMED),
+    "delete_group": (lambda pair: pair.delete_group("editors"), DELETED),
+}
+WAITING = name_while_renamed("editors", "redaction")
+ONE = {"db": 3, "namespace": "tests"}
+PLACES = {"plain": {}, "two databases": {"namespace": "tests"}, "one database": ONE}
+FORMATS = ("{tests}:groups:format", "{tests}:permissions:format")
+
+changes = pytest.mark.parametrize("name", CHANGES)
+places = pytest.mark.parametrize("options", PLACES.values(), ids=list(PLACES))
+
+
+def connect(client, other=None, **options):
+    return Adapters(
+        RedisGroupAdapter(client, **options), RedisPermissionAdapter(other or client, **options)
+    )
+
+
+def filled(pair):
+    create_sections(pair.groups, GROUPS)
+    create_sections(pair.permissions, PERMISSIONS)
+    return pair
+
+
+def sources(pair):
+    return pair.groups.get_all_sections(), pair.permissions.get_all_sections()
+
+
+def check_state(pair, expected):
+    """Check that *expected* is what is stored, and what is found."""
+    assert sources(pair) == expected
+    groups, permissions = expected
+    for user in ("rosa", "ben"):
+        assert pair.groups_of(user) == {group for group in groups if user in groups[group]}
+    for group in ("editors", "redaction", "writers", WAITING):
+        having = {each for each in permissions if group in permissions[each]}
+        assert pair.permissions.find_sections(group) == having
+    if pair.groups.namespace is not None:
+        assert pair.groups.check() == pair.permissions.check() == []
+
+
+def stored(server):
+    """All that there is in any database, byte for byte, but for the tokens of writes."""
+    found = {}
+    for number in range(4):
+        raw = server.client(db=number)
+        found |= {
+            (number, key): raw.dump(key) for key in raw.scan_iter() if not key.endswith(b":done")
+        }
+    return found
+
+
+def in_front(adapter):
+    """What stands in front of *adapter*, and notes what is asked of it."""
+
+    class InFront:
+        asked = ()
+
+        def __getattr__(self, name):
+            self.asked = (*self.asked, name)
+            return getattr(adapter, name)
+
+    return InFront()
+
+
+class TestEverywhere:
+    @pytest.fixture(params=PLACES)
+    def options(self, request):
+        return PLACES[request.param]
+
+    @pytest.fixture
+    def pair(self, client, options):
+        return filled(connect(client, **options))
+
+    @changes
+    def test_change(self, pair, name):
+        change, expected = CHANGES[name]
+        assert change(pair) == {"publish", "write"}
+        check_state(pair, expected)
+
+    def test_group_without_members_and_permissions(self, pair):
+        assert pair.rename_group("interns", "trainees") == set()
+        assert pair.groups.get_section_names() == {"editors", "writers", "trainees"}
+        assert pair.delete_group("trainees") == set()
+        assert pair.groups.get_section_names() == {"editors", "writers"}
+        assert pair.permissions.get_all_sections() == PERMISSIONS
+
+    @pytest.mark.parametrize("new", ["Zürich", b"\xff\xfe", "a\nb", "a -> b", "%a+", "'", 7])
+    def test_names_of_every_kind(self, pair, new):
+        text = {7: "7", b"\xff\xfe": "\udcff\udcfe"}.get(new, new)
+        assert pair.rename_group("editors", new) == {"publish", "write"}
+        assert pair.groups.get_section_items(text) == {"rosa", "ben"}
+        assert pair.permissions.find_sections(text) == {"publish", "write"}
+        assert pair.rename_group(new, "editors") == {"publish", "write"}
+        check_state(pair, (GROUPS, PERMISSIONS))
+        pair.rename_group("editors", new)
+        assert pair.delete_group(new) == {"publish", "write"}
+        check_state(pair, DELETED)
+
+    def test_refused(self, pair):
+        pair.permissions.include_item("sell", "ghosts")
+        before = sources(pair)
+        for old, new, kind, message in (
+            ("nobody", "new", NonExistingSectionError, "There is no group 'nobody'."),
+            ("ghosts", "new", NonExistingSectionError, "There is no group 'ghosts'."),
+            ("editors", "writers", ExistingSectionError, "There is a group 'writers' already."),
+            ("editors", "editors", ExistingSectionError, "There is a group 'editors' already."),
+            (
+                *("editors", "ghosts", ItemPresentError),
+                "'ghosts' is no group, but it still has permissions: 'sell'. Its members would "
+                "have them at once. Revoke them first, or choose another name.",
+            ),
+        ):
+            with pytest.raises(kind) as raised:
+                pair.rename_group(old, new)
+            assert (type(raised.value), str(raised.value)) == (kind, message)
+        with pytest.raises(NonExistingSectionError, match=r"^There is no group 'ghosts'\.$"):
+            pair.delete_group("ghosts")
+        assert sources(pair) == before
+
+    @pytest.mark.parametrize("nothing", ["", None, True, b"", 1.5, "\ud800"])
+    def test_names_that_name_nothing(self, pair, nothing):
+        for change in (
+            lambda: pair.rename_group(nothing, "new"),
+            lambda: pair.rename_group("editors", nothing),
+            lambda: pair.delete_group(nothing),
+        ):
+            with pytest.raises(SourceError, match="cannot name") as raised:
+                change()
+            assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+
+    @changes
+    def test_readers(self, client, pair, options, name):
+        reading = {**options, "writable": False}
+        for reader in (
+            Adapters(RedisGroupAdapter(client, **reading), pair.permissions),
+            Adapters(pair.groups, RedisPermissionAdapter(client, **reading)),
+        ):
+            with pytest.raises(SourceError, match="read-only") as raised:
+                CHANGES[name][0](reader)
+            assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+
+    @pytest.mark.parametrize("is_renamed", [False, True])
+    def test_renaming_that_was_interrupted_is_gone_on_with(self, pair, is_renamed):
+        """By an earlier version, say."""
+        pair.permissions.rename_item("editors", WAITING)
+        if is_renamed:
+            pair.groups.edit_section("editors", "redaction")
+        assert pair.rename_group("editors", "redaction") == {"publish", "write"}
+        check_state(pair, RENAMED)
+
+    def test_renaming_that_was_interrupted_is_not_gone_on_with(self, pair):
+        pair.permissions.rename_item("editors", WAITING)
+        pair.groups.create_section("redaction")
+        before = sources(pair)
+        with pytest.raises(ExistingSectionError, match=r"already\. Kept for .*'publish', 'write'"):
+            pair.rename_group("editors", "redaction")
+        pair.groups.delete_section("editors")
+        pair.groups.delete_section("redaction")
+        with pytest.raises(NonExistingSectionError, match=r"no group 'editors'\. Kept for "):
+            pair.rename_group("editors", "redaction")
+        assert pair.permissions.get_all_sections() == before[1]
+
+
+def test_what_looks_like_a_subclass_has_the_last_word(server):
+    """The steps are taken, which it hears of."""
+    calls = []
+
+    class Groups(RedisGroupAdapter):
+        def edit_section(self, section, new_section):
+            calls.append((section, new_section))
+            super().edit_section(section, new_section)
+
+        def delete_section(self, section):
+            calls.append(section)
+            super().delete_section(section)
+
+    class Permissions(RedisPermissionAdapter):
+        def rename_item(self, item, new_item):
+            calls.append((item, new_item))
+            return super().rename_item(item, new_item)
+
+        def remove_item(self, item):
+            calls.append(item)
+            return super().remove_item(item)
+
+    ours = filled(connect(server.client(), **ONE))
+    for pair in (
+        Adapters(Groups(server.client(), **ONE), ours.permissions),
+        Adapters(ours.groups, Permissions(server.client(), **ONE)),
+    ):
+        assert pair.rename_group("editors", "redaction") == {"publish", "write"}
+        assert pair.rename_group("redaction", "editors") == {"publish", "write"}
+    assert pair.delete_group("editors") == {"publish", "write"}
+    assert calls == [
+        ("editors", "redaction"),
+        ("redaction", "editors"),
+        *(("editors", WAITING), (WAITING, "redaction")),
+        ("redaction", name_while_renamed("redaction", "editors")),
+        (name_while_renamed("redaction", "editors"), "editors"),
+        "editors",
+    ]
+
+
+@changes
+def test_what_stands_in_front_has_the_last_word(server, name):
+    change, expected = CHANGES[name]
+    for wrapped in ("groups", "permissions"):
+        server.empty()
+        ours = filled(connect(server.client(), **ONE))
+        front = in_front(getattr(ours, wrapped))
+        assert change(ours._replace(**{wrapped: front})) == {"publish", "write"}
+        operations = {
+            *("edit_section", "delete_section", "rename_item", "remove_item"),
+        }
+        assert operations & {*front.asked}
+        check_state(ours, expected)
+
+
+@changes
+def test_operation_of_one_adapter_alone(server, monkeypatch, name):
+    change, expected = CHANGES[name]
+    pair = filled(connect(server.client(), **ONE))
+    calls = []
+
+    def find_sections(hint):
+        calls.append(hint)
+        return RedisPermissionAdapter.find_sections(pair.permissions, hint)
+
+    monkeypatch.setattr(pair.permissions, "find_sections", find_sections, raising=False)
+    assert change(pair) == {"publish", "write"}
+    assert calls
+    monkeypatch.undo()
+    check_state(pair, expected)
+
+
+@pytest.mark.parametrize(
+    ("of_groups", "of_permissions"),
+    [
+        ({"db": 3, "namespace": "a"}, {"db": 3, "namespace": "b"}),
+        ({"db": 3, "namespace": "a"}, {"db": 4, "namespace": "a"}),
+        ({"db": 3, "namespace": "a"}, {"db": 4}),
+        ({"db": 3}, {"db": 4, "namespace": "a"}),
+    ],
+)
+def test_sources_in_two_places(server, of_groups, of_permissions):
+    client = server.client()
+    pair = filled(
+        Adapters(
+            RedisGroupAdapter(client, **of_groups), RedisPermissionAdapter(client, **of_permissions)
+        )
+    )
+    assert pair.rename_group("editors", "redaction") == {"publish", "write"}
+    assert sources(pair) == RENAMED
+    assert pair.delete_group("redaction") == {"publish", "write"}
+    assert sources(pair) == DELETED
+
+
+class TestOneStep:
+    """Both sources are in one namespace of one database: one script changes both."""
+
+    @pytest.fixture
+    def pair(self, server):
+        return filled(connect(server.client(), **ONE))
+
+    @pytest.fixture
+    def raw(self, pair):
+        return pair.groups.db_connection
+
+    @pytest.fixture
+    def proxied(self, pair, server):
+        """A proxy, and a pair that is connected to it; the server has the scripts."""
+        pair.groups.create_section("x")
+        pair.rename_group("x", "y")
+        pair.delete_group("y")
+        with Proxy(server.port) as proxy:
+            client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
+            through = connect(client, **ONE)
+            # So that it knows of a write.
+            through.groups.set_section_items("interns", [])
+            yield proxy, through
+
+    @changes
+    def test_it_is_one_round_trip(self, proxied, pair, name):
+        proxy, through = proxied
+        change, expected = CHANGES[name]
+        with proxy.counted(1):
+            assert change(through) == {"publish", "write"}
+        check_state(pair, expected)
+
+    @changes
+    @pytest.mark.parametrize("fault", [CUT_REQUEST, CUT_REPLY])
+    def test_it_takes_effect_once(self, proxied, pair, name, fault):
+        proxy, through = proxied
+        change, expected = CHANGES[name]
+        proxy.arm(fault)
+        assert change(through) == {"publish", "write"}
+        check_state(pair, expected)
+
+    @changes
+    def test_it_is_not_done_again_where_it_was_undone(self, proxied, pair, name):
+        proxy, through = proxied
+
+        def undo():
+            if name == "rename_group":
+                pair.rename_group("redaction", "editors")
+            else:
+                create_sections(pair.groups, {"editors": GROUPS["editors"]})
+            # What is revoked meanwhile stays revoked.
+            for permission in pair.permissions.find_sections("editors"):
+                pair.permissions.exclude_item(permission, "editors")
+
+        proxy.meanwhile = undo
+        proxy.arm(CUT_REPLY)
+        with proxy.counted(2):
+            assert CHANGES[name][0](through) == {"publish", "write"}
+        check_state(pair, (GROUPS, {"publish": set(), "write": {"writers"}, "sell": set()}))
+
+    @changes
+    @pytest.mark.parametrize(
+        "action", [Action.CLOSE, Action.RESET, Action.GARBLE, Action.SPLIT, Action.DELAY]
+    )
+    @pytest.mark.parametrize(
+        "point", [Point.BEFORE_REQUEST, Point.MID_REQUEST, Point.BEFORE_REPLY, Point.MID_REPLY]
+    )
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_fault(self, proxied, pair, name, action, point, times):  # noqa: PLR0917
+        """It is done, or nothing is; and an error that says that nothing was written is right."""
+        proxy, through = proxied
+        change, expected = CHANGES[name]
+        proxy.arm(*[Fault(action, point)] * times)
+        before = GROUPS, PERMISSIONS
+        try:
+            assert change(through) == {"publish", "write"}
+            check_state(pair, expected)
+        except SourceError as error:
+            assert action in {Action.CLOSE, Action.RESET, Action.GARBLE}
+            assert error.written in {False, None}  # noqa: PT017
+            proxy.settle()
+            is_done = error.written is None and sources(pair) == expected
+            check_state(pair, expected if is_done else before)
+
+    @changes
+    def test_it_is_sent_twice_at_most(self, proxied, pair, name):
+        proxy, through = proxied
+        change, expected = CHANGES[name]
+        proxy.arm(CUT_REPLY, CUT_REPLY, CUT_REPLY)
+        with proxy.counted(2), pytest.raises(SourceUnavailable, match="outcome is unk") as raised:
+            change(through)
+        assert raised.value.written is None
+        assert str(raised.value).startswith(f"{name}('editors'")
+        assert "being renamed" not in str(raised.value)
+        check_state(pair, expected)
+
+    @changes
+    def test_it_is_done_or_nothing_is(self, proxied, pair, name):
+        """The connection cannot be made anew."""
+        proxy, through = proxied
+        proxy.lose_server()
+        with pytest.raises(SourceUnavailable, match="Nothing was written") as raised:
+            CHANGES[name][0](through)
+        assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+
+    @changes
+    @pytest.mark.parametrize("has_format", [False, True])
+    def test_memory_is_out(self, pair, raw, server, name, has_format):
+        """A right can still be taken away, but nothing be added."""
+        if not has_format:
+            raw.delete(*FORMATS)
+        before = stored(server)
+        raw.config_set("maxmemory", 1)
+        try:
+            if name == "rename_group":
+                with pytest.raises(
+                    SourceError, match=r"Raise its maxmemory.* Nothing was"
+                ) as error:
+                    pair.rename_group("editors", "redaction")
+                assert error.value.written is False
+            else:
+                assert pair.delete_group("editors") == {"publish", "write"}
+        finally:
+            raw.config_set("maxmemory", 0)
+        if name == "rename_group":
+            assert stored(server) == before
+        else:
+            check_state(pair, DELETED)
+            assert raw.mget(FORMATS) == [b"1", b"1"]
+
+    @changes
+    def test_key_of_another_type(self, pair, raw, server, name):
+        """For each key that there is, and that would be: nothing is half done."""
+        new = [
+            *("groups:section:redaction", "permissions:item:redaction", "groups:done:"),
+            f"permissions:item:{WAITING}",
+        ]
+        keys = {*raw.keys(), *(f"{{tests}}:{each}".encode() for each in new)}
+        refused = set()
+        for key in sorted(keys):
+            server.empty()
+            filled(pair)
+            if raw.type(key) == b"string":
+                raw.delete(key)
+                raw.sadd(key, "no string")
+            else:
+                raw.set(key, "no set")
+            before = stored(server)
+            try:
+                CHANGES[name][0](pair)
+            except AdapterError as error:
+                refused.add(key.decode().removeprefix("{tests}:"))
+                assert stored(server) == before, key
+                if not key.endswith(b"groups:section:redaction"):
+                    told = "Rename or remove that key; check() finds it."
+                    assert told in str(error)  # noqa: PT017
+                assert error.written is False  # noqa: PT017
+        ours = {
+            *("groups:sections", "groups:section:editors", "groups:item:rosa", "groups:item:ben"),
+            *("permissions:item:editors", "permissions:section:publish", "groups:done"),
+            *("permissions:section:write", "groups:format", "permissions:format", "groups:done:"),
+        }
+        assert refused == (ours | {*new} if name == "rename_group" else ours)
+
+    def test_users_without_a_group(self, pair, raw, server):
+        raw.sadd("{tests}:groups:section:redaction", "mallory")
+        before = stored(server)
+        with pytest.raises(SourceError, match=r"INCONSISTENT.*check\(\) finds") as raised:
+            pair.rename_group("editors", "redaction")
+        assert raised.value.written is False
+        assert stored(server) == before
+
+    @changes
+    @pytest.mark.parametrize("key", FORMATS)
+    def test_newer_format(self, pair, raw, server, name, key):
+        raw.set(key, "2")
+        before = stored(server)
+        with pytest.raises(SourceError, match=r"NEWER .*'2'.* Upgrade .*Nothing was") as raised:
+            CHANGES[name][0](pair)
+        assert raised.value.written is False
+        assert stored(server) == before
+
+    def test_format_is_set_where_something_is_written(self, pair, raw):
+        raw.delete(*FORMATS)
+        for refused in (
+            lambda: pair.rename_group("editors", "writers"),
+            lambda: pair.delete_group("nobody"),
+        ):
+            with pytest.raises(AdapterError):
+                refused()
+            assert raw.mget(FORMATS) == [None, None]
+        pair.rename_group("interns", "trainees")
+        assert raw.mget(FORMATS) == [b"1", None]
+        pair.rename_group("editors", "redaction")
+        assert raw.mget(FORMATS) == [b"1", b"1"]
+
+    @changes
+    def test_what_is_kept_for_another_name_stays(self, pair, name):
+        """No script can go through all permissions; the command line does, before it asks this."""
+        other = name_while_renamed("writers", "editors")
+        pair.permissions.rename_item("writers", other)
+        CHANGES[name][0](pair)
+        assert pair.permissions.find_sections(other) == {"write"}
+
+    def test_many(self, pair):
+        """More than Lua takes at once, of each."""
+        users = {f"user {number}" for number in range(8100)}
+        permissions = {f"permission {number}" for number in range(8100)}
+        create_sections(pair.groups, {"all": users})
+        for permission in permissions:
+            pair.permissions.create_section(permission)
+            pair.permissions.include_item(permission, "all")
+        assert pair.rename_group("all", "everybody") == permissions
+        assert pair.groups.get_section_items("everybody") == users
+        assert pair.permissions.find_sections("everybody") == permissions
+        with pytest.raises(ItemPresentError, match=r"permission 0', .* 8,095 more"):
+            self.leave_and_rename(pair)
+        pair.groups.create_section("everybody")
+        assert pair.delete_group("everybody") == permissions
+        assert pair.permissions.find_sections("everybody") == set()
+        assert pair.groups.check() == pair.permissions.check() == []
+
+    def leave_and_rename(self, pair):
+        pair.groups.delete_section("everybody")
+        pair.rename_group("editors", "everybody")
+
+    @changes
+    def test_replicas_have_to_confirm_it(self, server, pair, name):
+        change, expected = CHANGES[name]
+        waiting = Adapters(
+            RedisGroupAdapter(server.client(), **ONE, wait_replicas=1), pair.permissions
+        )
+        with pytest.raises(TooFewReplicas, match=name) as raised:
+            change(waiting)
+        assert raised.value.written is True
+        check_state(pair, expected)
+
+    @changes
+    def test_it_is_saved(self, server, pair, name):
+        client = server.client()
+        client.config_resetstat()
+        CHANGES[name][0](Adapters(RedisGroupAdapter(client, **ONE, save="sync"), pair.permissions))
+        assert client.info("commandstats")["cmdstat_save"]["calls"] == 1
+
+    @changes
+    @pytest.mark.parametrize("faults", [0, 2])
+    def test_near_caches_forget(self, proxied, name, faults):
+        """Also where the outcome is unknown."""
+        proxy, _ = proxied
+        client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
+        pair = connect(client, **ONE, near_cache=True)
+        forgotten = {}
+        with pair.groups, pair.permissions:
+            pair.groups.set_section_items("interns", [])
+            for kind, adapter in pair._asdict().items():
+                near_cache = adapter._near_cache
+                forget = near_cache.forget
+
+                def note(names, kind=kind, forget=forget):
+                    forgotten[kind] = names
+                    forget(names)
+
+                near_cache.forget = note
+            proxy.arm(*[CUT_REPLY] * faults)
+            if faults:
+                with pytest.raises(SourceUnavailable):
+                    CHANGES[name][0](pair)
+            else:
+                assert CHANGES[name][0](pair) == {"publish", "write"}
+            assert forgotten.pop("groups") is None
+            assert b"editors" in forgotten["permissions"]
+            assert (b"redaction" in forgotten["permissions"]) == (name == "rename_group")
+            check_state(pair, CHANGES[name][1])
+
+    @changes
+    def test_lookups_at_a_replica_do_not_matter(self, server, pair, name):
+        """What is to be known is read where it is written."""
+        change, expected = CHANGES[name]
+        gone = redis.Redis(host=servers.HOST, port=servers.free_port())
+        assert change(connect(server.client(), **ONE, read_from=gone)) == {"publish", "write"}
+        check_state(pair, expected)
+
+    @changes
+    def test_command_without_the_permission(self, server, pair, name):
+        """Whichever one command a user may not use, it is done whole or not at all."""
+        client = server.client()
+        refused = set()
+        commands = (
+            *("evalsha", "get", "set", "zscore", "zrange", "zadd", "zremrangebyrank"),
+            *("smembers", "sismember", "exists", "sadd", "srem"),
+        )
+        for command in commands:
+            server.empty()
+            filled(pair)
+            client.delete(*FORMATS)
+            pair.groups.db_connection.delete(*FORMATS)
+            client.execute_command(
+                *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "~*", "+@all", f"-{command}")
+            )
+            try:
+                guest = server.client(username="guest", password="guest")
+                CHANGES[name][0](connect(guest, **ONE))
+            except SourceError as error:
+                assert "server's ACL" in str(error)  # noqa: PT017
+                assert error.written is False  # noqa: PT017
+                refused.add(command)
+                check_state(pair, (GROUPS, PERMISSIONS))
+            else:
+                check_state(pair, CHANGES[name][1])
+            finally:
+                client.acl_deluser("guest")
+        assert refused == {*commands} - ({"exists"} if name == "delete_group" else set())
+
+
+@changes
+def test_cluster(executable, name):
+    whole = cluster.running(executable)
+    whole.empty()
+    client = whole.client()
+    change, expected = CHANGES[name]
+    pair = filled(connect(client, namespace="tests"))
+    assert pair.groups._layout.changes_with(pair.permissions._layout)
+    assert change(pair) == {"publish", "write"}
+    check_state(pair, expected)
+    with pytest.raises(NonExistingSectionError):
+        change(pair)
+
+
+@changes
+def test_two_clients_of_a_cluster(executable, name):
+    """In steps: nobody knows whether it is one cluster."""
+    whole = cluster.running(executable)
+    whole.empty()
+    change, expected = CHANGES[name]
+    pair = filled(connect(whole.client(), whole.client(), namespace="tests"))
+    assert not pair.groups._layout.changes_with(pair.permissions._layout)
+    assert change(pair) == {"publish", "write"}
+    check_state(pair, expected)
+
+
+class TestSteps:
+    @pytest.fixture
+    def pair(self, server):
+        return filled(connect(server.client()))
+
+    @changes
+    @pytest.mark.parametrize("kind", ["groups", "permissions"])
+    @pytest.mark.parametrize("shortcut", ["read_from", "near_cache"])
+    def test_adapter_that_may_not_know_the_latest_writes(self, server, name, kind, shortcut):
+        options = {"namespace": "tests"}
+        pair = filled(connect(server.client(), **options))
+        value = server.client() if shortcut == "read_from" else True
+        adapter = type(getattr(pair, kind))(server.client(), **options, **{shortcut: value})
+        with adapter, pytest.raises(SourceError, match="may not see the latest writes") as raised:
+            CHANGES[name][0](pair._replace(**{kind: adapter}))
+        assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+
+    def test_renaming_of_another_was_interrupted(self, pair):
+        pair.permissions.rename_item("writers", name_while_renamed("writers", "editors"))
+        before = sources(pair)
+        for change, _ in CHANGES.values():
+            with pytest.raises(RenamingInterrupted, match=r"^Kept for .*'write'") as raised:
+                change(pair)
+            assert raised.value.written is False
+        assert sources(pair) == before
+
+    @changes
+    def test_permissions_that_somebody_leaves_meanwhile(self, pair, name):
+        operation = {"rename_group": "edit_section", "delete_group": "delete_section"}[name]
+        step = getattr(pair.groups, operation)
+
+        def grant_first(*names):
+            pair.permissions.include_item("sell", "editors")
+            step(*names)
+
+        setattr(pair.groups, operation, grant_first)
+        with pytest.raises(LeftPermissions, match=r"^That is done, but 'editors' .*'sell'") as left:
+            CHANGES[name][0](pair)
+        assert left.value.written is True
+        assert left.value.concerned == {"publish", "write"}
+
+    def test_deletion_that_is_refused_after_all(self, pair):
+        """What the first step did stays, and is told."""
+
+        def refuse(_):
+            raise SourceError("No. Nothing was written.", written=False)
+
+        pair.groups.delete_section = refuse
+        with pytest.raises(SourceError) as raised:
+            pair.delete_group("editors")
+        assert str(raised.value) == (
+            "No. Nothing was written. Revoked before that: 'publish', 'write'."
+        )
+        assert raised.value.written is None
+        with pytest.raises(SourceError) as raised:
+            pair.delete_group("interns")
+        assert raised.value.written is False
+
+    @pytest.mark.parametrize("is_interrupted", [False, True])
+    def test_permissions_that_cannot_be_set_aside(self, pair, is_interrupted):
+        """Nothing is done then, unless an earlier run had done something."""
+
+        def refuse(*_):
+            raise SourceError("No.", written=False)
+
+        if is_interrupted:
+            pair.permissions.rename_item("editors", WAITING)
+            pair.permissions.include_item("sell", "editors")
+        before = sources(pair)
+        pair.permissions.rename_item = pair.permissions.exclude_item = refuse
+        with pytest.raises(SourceError, match=r"^No\.") as raised:
+            pair.rename_group("editors", "redaction")
+        assert raised.value.written is (None if is_interrupted else False)
+        assert ("Run it again" in str(raised.value)) == is_interrupted
+        assert sources(pair) == before
+
+    def test_renaming_that_is_refused_is_taken_back(self, pair):
+        def refuse(*_):
+            raise SourceError("No.", written=False)
+
+        pair.groups.edit_section = refuse
+        with pytest.raises(SourceError, match=r"^No\.$") as raised:
+            pair.rename_group("editors", "redaction")
+        assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+
+    @pytest.mark.parametrize("kind", [SourceUnavailable, KeyboardInterrupt, OSError])
+    def test_interruption_says_what_to_do(self, pair, kind):
+        def interrupt(*_):
+            raise kind("Gone.")
+
+        pair.groups.edit_section = interrupt
+        again = f'Run it again: until then its permissions may be kept for "{WAITING}".'
+        with pytest.raises(kind) as raised:
+            pair.rename_group("editors", "redaction")
+        if kind is SourceUnavailable:
+            assert str(raised.value) == f"Gone. {again}"
+            assert raised.value.written is None
+        else:
+            assert raised.value.__notes__ == [again]
+        del pair.groups.edit_section
+        assert pair.rename_group("editors", "redaction") == {"publish", "write"}
+        check_state(pair, RENAMED)
+
+    def test_its_errors_survive_pickle(self):
+        import pickle  # noqa: PLC0415
+
+        error = pickle.loads(pickle.dumps(LeftPermissions("x", {"y"})))  # noqa: S301
+        assert (str(error), error.written, error.concerned) == ("x", True, {"y"})
+
+
+def test_text_of_no_more_than_one_line(server):
+    pair = filled(connect(server.client(), **ONE))
+    pair.permissions.include_item("sell", "a\nb")
+    with pytest.raises(ItemPresentError) as raised:
+        pair.rename_group("editors", "a\nb")
+    assert not re.search(r"\n", str(raised.value))
+
+
+def test_one_step_does_what_the_steps_do(server):
+    """The same answers and errors, and the same in the sources after each."""
+    random = Random(11)
+    names, rights = ["a", "b", "c", "d -> e", "Ä"], ["read", "write", "sell"]
+    client = server.client()
+    pairs = [connect(client), connect(client, **ONE)]
+    for pair in pairs:
+        for right in rights:
+            pair.permissions.create_section(right)
+    outcomes = Counter()
+    for _ in range(500):
+        some = random.choices(names, k=2)
+        right = random.choice(rights)
+        operation, arguments = random.choice(
+            [
+                (lambda pair, *given: pair.rename_group(*given), some),
+                (lambda pair, *given: pair.delete_group(*given), some[:1]),
+                (lambda pair, *given: pair.groups.create_section(*given), some[:1]),
+                (lambda pair, *given: pair.groups.include_item(*given), (some[0], "rosa")),
+                (lambda pair, *given: pair.permissions.include_item(*given), (right, some[0])),
+            ]
+        )
+        found = []
+        for pair in pairs:
+            try:
+                answer = operation(pair, *arguments)
+            except AdapterError as error:
+                answer = type(error), str(error).split(" (Redis at")[0]
+            found.append((answer, sources(pair)))
+        assert found[0] == found[1]
+        outcomes[type(found[0][0])] += 1
+    assert outcomes.keys() == {set, tuple, type(None)}
+    assert pairs[1].groups.check() == pairs[1].permissions.check() == []
