@@ -35,7 +35,7 @@ def start(module, error, *arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("module", ["redis", "redis.sentinel", "more_itertools", "inspect"])
+@pytest.mark.parametrize("module", ["redis", "redis.sentinel", "more_itertools"])
 @pytest.mark.parametrize("error", ["ModuleNotFoundError", "OSError", "AttributeError"])
 def test_what_cannot_be_imported_is_no_answer(module, error):
     """Neither a yes nor a no."""

@@ -339,6 +339,9 @@ class TestProcess:
             text=True,
         ) as process:
             os.close(writer)
+            # One that goes on is not waited for.
+            too_late = threading.Timer(60, process.kill)
+            too_late.start()
             assert process.stderr.readline() == "Watching. Ctrl-C ends it.\n"
             groups.include_items("editors", [f"member-{number}" for number in range(200)])
             # It has no place for another line.
@@ -353,6 +356,7 @@ class TestProcess:
                 process.wait(60)
             os.close(reader)
             assert process.wait(60) == 130
+            too_late.cancel()
             assert process.stderr.read() == ""
 
     @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells it here")
