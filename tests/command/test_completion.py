@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command.completion import is_literal
+from repoze.what.plugins.redis.command.failures import Failure
 from repoze.what.plugins.redis.command.program import program
 
 PROMPT = "ready>"
@@ -221,6 +222,23 @@ def test_real_shell(shell, folder, server):
     arguments = (folder / "arguments").read_text().splitlines()
     assert arguments == ["permissions", "grant", "publish", "a", *literal]
     assert not (folder / "made").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("words", ["", " ", "repoze-what-redis", "repoze-what-redis "])
+def test_words_that_no_shell_has(nowhere, shell, words):
+    """They end with what can be completed, or a line that says so."""
+    result = click.testing.CliRunner().invoke(
+        program,
+        prog_name="repoze-what-redis",
+        standalone_mode=False,
+        env={
+            "_REPOZE_WHAT_REDIS_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": {"bash": "", "zsh": "nonsense", "fish": " "}[shell],
+        },
+    )
+    assert isinstance(result.exception, Failure | SystemExit | None)
 
 
 def test_hostile_names(groups):

@@ -1,6 +1,9 @@
 """What the first wrong steps lead to: one line that says what to do."""
 
+import fcntl
+import io
 import os
+import resource
 import subprocess
 import sys
 
@@ -228,7 +231,8 @@ def test_output_that_the_terminal_cannot_encode(server):
         ),
     ],
 )
-def test_streams_that_cannot_be_used(server, arguments, status, error):
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_streams_that_cannot_be_used(server, arguments, status, error, unbuffered):
     """No failure has the exit status of an answer, and a traceback is none."""
     server.client(db=1).sadd("editors", "rosa", "")
     server.client(db=2).sadd("write", "editors")
@@ -238,13 +242,75 @@ def test_streams_that_cannot_be_used(server, arguments, status, error):
         env={
             **os.environ,
             "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
-            "PYTHONUNBUFFERED": "",
+            "PYTHONUNBUFFERED": unbuffered,
         },
         capture_output=True,
         text=True,
         check=False,
     )
     assert (result.returncode, result.stderr) == (status, error)
+
+
+LONG_OUTPUTS = [
+    ("groups", "show", "editors"),
+    ("groups", "show", "editors", "--json"),
+    ("users", "list", "--json"),
+    ("export", "json"),
+    ("groups", "x" * 9000),
+]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("arguments", LONG_OUTPUTS)
+def test_stream_that_takes_a_part(server, tmp_path, arguments, unbuffered):
+    """What is written of the output then is no output."""
+    server.client(db=1).sadd("editors", *(f"member-{number}" for number in range(800)))
+    file = tmp_path / "output"
+    is_error = len(arguments[-1]) > 1000
+
+    def run(stream, limit=None):
+        return subprocess.run(
+            [sys.executable, "-m", "repoze.what.plugins.redis.command", *arguments],
+            env={
+                **os.environ,
+                "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
+                "PYTHONUNBUFFERED": unbuffered,
+                # It would write a file of its own, to which the limit applies.
+                "COVERAGE_PROCESS_CONFIG": "",
+            },
+            preexec_fn=limit,
+            text=True,
+            check=False,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            | {"stderr" if is_error else "stdout": stream},
+        )
+
+    with file.open("w") as stream:
+        result = run(stream, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)))
+    assert (result.returncode, file.stat().st_size) == (2, 2000)
+    if not is_error:
+        assert result.stderr == "Error: standard output: File too large\n"
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    assert run(writer).returncode == 2
+    os.close(writer)
+    os.close(reader)
+
+
+def test_streams_that_are_not_buffered_say_each_line_at_once(server):
+    with subprocess.Popen(
+        [sys.executable, "-m", "repoze.what.plugins.redis.command", "watch", "--every", "60"],
+        env={
+            **os.environ,
+            "REPOZE_WHAT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
+            "PYTHONUNBUFFERED": "1",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr.readline() == "Watching. Ctrl-C ends it.\n"
+        process.terminate()
 
 
 @pytest.mark.parametrize(
@@ -268,6 +334,47 @@ def test_nobody_reads_the_answer(server, arguments):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 2
+
+
+def ended_with(status, monkeypatch, stream, error):
+    def end():
+        stream.error = error
+        sys.exit(status)
+
+    monkeypatch.setattr(f"{command.__name__}.program.run", end)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    return ended.value.code
+
+
+class Stream(io.TextIOWrapper):
+    """One that fails when it is flushed."""
+
+    error = None
+
+    def flush(self):
+        error, self.error = self.error, None
+        if error:
+            raise error
+        super().flush()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "statuses"),
+    [
+        ("stdout", BrokenPipeError, {None: 2, 0: 2, 1: 2, 2: 2, 3: 2, 130: 130}),
+        ("stdout", KeyboardInterrupt, {None: 130, 0: 130, 1: 130, 2: 130, 130: 130}),
+        ("stderr", BrokenPipeError, {None: None, 0: 0, 1: 1, 2: 2, 130: 130}),
+    ],
+)
+def test_output_that_is_lost_at_the_end(monkeypatch, tmp_path, name, error, statuses):
+    """Whatever a command has ended with, what nobody can read was no answer."""
+    for status, expected in statuses.items():
+        with (tmp_path / "output").open("wb") as file, monkeypatch.context() as patch:
+            stream = Stream(file)
+            for each in ("stdout", "stderr"):
+                patch.setattr(sys, each, stream if each == name else getattr(sys, each))
+            assert ended_with(status, patch, stream, error) == expected
 
 
 def run_process(server, *arguments, **environment):

@@ -102,8 +102,7 @@ def test_interrupted_out_of_a_command_where_nobody_reads_on(monkeypatch):
     def fail(**_):
         raise BrokenPipeError
 
-    with pytest.raises(BrokenPipeError):
-        ended_with(monkeypatch, fail)
+    assert ended_with(monkeypatch, fail) == 2
 
 
 @pytest.mark.parametrize("instruction", ["bash", "nonsense", "bash_source"])
@@ -115,6 +114,42 @@ def test_what_is_for_a_shell_is_no_answer(instruction):
         check=False,
     )
     assert result.returncode == (0 if instruction == "bash_source" else 2)
+
+
+COMPLETING = {"COMP_WORDS": "repoze-what-redis groups show e", "COMP_CWORD": "e"}
+NO_SHELL = "Error: COMP_WORDS and COMP_CWORD are not what a shell sets that completes.\n"
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("instruction", "variables", "output", "error"),
+    [
+        ("source", {}, ">&-", "Error: standard output: it is closed\n"),
+        ("source", {}, ">/dev/full", "Error: standard output: No space left on device\n"),
+        ("complete", COMPLETING, ">&-", "Error: standard output: it is closed\n"),
+        ("complete", COMPLETING, ">/dev/full", "Error: standard output: No space left on device\n"),
+        ("complete", COMPLETING, ">&- 2>&-", ""),
+        ("complete", {}, "", NO_SHELL),
+        ("complete", {"COMP_WORDS": "repoze-what-redis"}, "", NO_SHELL),
+        ("complete", {"COMP_CWORD": "1"}, "", NO_SHELL),
+    ],
+)
+def test_completion_that_cannot_be_told(shell, instruction, variables, output, error):
+    number = {"COMP_CWORD": "3"} if shell == "zsh" and len(variables) > 1 else {}
+    result = subprocess.run(
+        ["/bin/sh", "-c", f"'{sys.executable}' -m repoze.what.plugins.redis.command {output}"],
+        env={
+            **os.environ,
+            "_REPOZE_WHAT_REDIS_COMPLETE": f"{shell}_{instruction}",
+            **variables,
+            **number,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", error)
 
 
 @pytest.mark.parametrize("command", ["rename", "import"])

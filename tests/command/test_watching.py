@@ -1,11 +1,13 @@
 """The command ``watch``."""
 
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from contextlib import ExitStack
@@ -78,6 +80,11 @@ def watch(url, monkeypatch):
         return ended.value.code, printed, said
 
     return watch
+
+
+def unread(reader):
+    """Return how many bytes are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(reader, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def changes(printed):
@@ -316,6 +323,41 @@ class TestProcess:
         press_ctrl_c(process.pid)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
+
+    @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+    @pytest.mark.parametrize("then", ["leaves", "reads on", "waits"])
+    def test_ctrl_c_where_nobody_has_read_all(self, announcing, url, groups, unbuffered, then):
+        """Of what has changed, some is not told, or not known to be: that is no good end."""
+        groups.create_section("editors")
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen(
+            [sys.executable, "-m", "repoze.what.plugins.redis.command", "watch", "--json"],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            os.close(writer)
+            # One that goes on is not waited for.
+            too_late = threading.Timer(60, process.kill)
+            too_late.start()
+            assert process.stderr.readline() == "Watching. Ctrl-C ends it.\n"
+            groups.include_items("editors", [f"member-{number}" for number in range(200)])
+            # It has no place for another line.
+            servers.wait_until(lambda: unread(reader) > 3700)
+            press_ctrl_c(process.pid)
+            assert process.stderr.readline() == "Interrupted.\n"
+            if then == "reads on":
+                while os.read(reader, 4096):
+                    continue
+            elif then == "waits":
+                press_ctrl_c(process.pid)
+                process.wait(60)
+            os.close(reader)
+            assert process.wait(60) == 130
+            too_late.cancel()
+            assert process.stderr.read() == ""
 
     @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells it here")
     def test_it_does_next_to_nothing(self, process):

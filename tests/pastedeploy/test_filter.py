@@ -40,7 +40,10 @@ def test_example(url, load, folder, file):
     browser.authorization = ("Basic", ("rosa", "wrong"))
     browser.get("/publish", status=401)
     browser.authorization = ROSA
-    assert browser.get("/publish").text == "Published."
+    page = browser.get("/publish")
+    assert page.text == "Published."
+    # No cache may show it to others.
+    assert page.headers["Cache-Control"] == "private"
     browser.authorization = BEN
     browser.get("/publish", status=403)
 

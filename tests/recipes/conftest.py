@@ -56,7 +56,7 @@ def django_settings(groups, permissions):
 
 
 @pytest.fixture(scope="session")
-def django_users():
+def django_tables():
     """Rosa and Ben in Django's table of users, with passwords that are hashed fast."""
     pytest.importorskip("django")
     settings = import_module("django_site.wsgi").settings
@@ -68,3 +68,17 @@ def django_users():
     users.create_user("ben", password="notebook")
     yield
     import_module("django.db").connections.close_all()
+
+
+@pytest.fixture
+def django_user_id(django_settings, django_tables):
+    """Return what tells what a user of Django's table is called in Redis."""
+    users = import_module("django.contrib.auth.models").User.objects
+    user_id_of = import_module("django_site.authorization").user_id_of
+    return lambda name: user_id_of(users.get(username=name))
+
+
+@pytest.fixture
+def django_users(django_user_id, groups):
+    """Rosa of Django's table is an editor, and Ben there is nothing."""
+    groups.include_item("editors", django_user_id("rosa"))

@@ -223,7 +223,10 @@ def test_login_leads_back_to_the_page(browser):
     assert form_page.request.path == "/login"
     answer = log_in(browser, form_page, "rosa", "headline")
     assert (answer.status_int, answer.location) == (303, "http://localhost:80/publish")
-    assert answer.follow().text == "Publish away"
+    page = answer.follow()
+    assert page.text == "Publish away"
+    # No cache may show it to others.
+    assert page.headers["Cache-Control"] == "private"
     browser.post("/logout", status=303)
     browser.get("/publish", status=302)
 
@@ -317,6 +320,12 @@ def test_protected_controllers(actions, path, statuses):
     for user, status in zip([None, "ben", "rosa"], statuses, strict=True):
         environ = {"REMOTE_USER": user} if user else {}
         actions.get(path, extra_environ=environ, status=status)
+
+
+@pytest.mark.parametrize("path", ["/Articles/publish", "/Account/show", "/Account/allowance"])
+def test_no_cache_may_show_what_is_protected_to_others(actions, path):
+    page = actions.get(path, extra_environ={"REMOTE_USER": "rosa"}, status=200)
+    assert page.headers["Cache-Control"] == "private"
 
 
 def test_refusal_is_what_the_predicate_says(actions):

@@ -29,6 +29,9 @@ class Site:
     def make(self, module, groups, permissions):
         return module.make_site(groups, permissions)
 
+    def user_id(self, user):
+        return user
+
     def browser(self, user=None, password=None):
         browser = webtest.TestApp(self.application)
         if user is not None:
@@ -67,6 +70,10 @@ class DjangoLogin(Django):
 
     def make(self, module, groups, permissions):
         return module.get_wsgi_application()
+
+    def user_id(self, user):
+        user = import_module("django.contrib.auth.models").User.objects.get(username=user)
+        return import_module("django_site.authorization").user_id_of(user)
 
     def log_in(self, browser, user, password):
         visitor = import_module("django.test").Client()
@@ -133,13 +140,19 @@ def test_page_is_for_those_who_have_the_permission(site):
 def test_change_counts_at_the_next_request(site, groups, permissions):
     rosa, ben = site.browser("rosa"), site.browser("ben")
     ben.get(site.page, status=site.status_for_refused)
-    groups.include_item("editors", "ben")
+    groups.include_item("editors", site.user_id("ben"))
     ben.get(site.page, status=200)
-    groups.exclude_item("editors", "ben")
+    groups.exclude_item("editors", site.user_id("ben"))
     ben.get(site.page, status=site.status_for_refused)
     rosa.get(site.page, status=200)
     permissions.exclude_item(site.permission, "editors")
     rosa.get(site.page, status=site.status_for_refused)
+
+
+def test_no_cache_may_show_the_page_to_others(site):
+    page = site.browser("rosa").get(site.page, status=200)
+    # With no-cache, TurboGears' own, the site is asked each time.
+    assert {"private", "no-cache"}.intersection(page.headers["Cache-Control"].split(", "))
 
 
 def test_request_is_one_round_trip(site, proxy, questions_of_a_request):

@@ -3,7 +3,7 @@
 import functools
 
 from authentication import BASIC_AUTHENTICATION
-from flask import Flask, request
+from flask import Flask, make_response, request
 from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 
 from repoze.what.adapters import SourceError
@@ -18,7 +18,10 @@ def require(predicate):
         @functools.wraps(view)
         def protected(*args, **kwargs):
             predicate.check_authorization(request.environ)
-            return view(*args, **kwargs)
+            response = make_response(view(*args, **kwargs))
+            # No cache in front of the site may show it to others.
+            response.cache_control.private = True
+            return response
 
         return protected
 

@@ -12,6 +12,11 @@ from pyramid.view import exception_view_config, forbidden_view_config, view_conf
 from repoze.what.adapters import SourceError
 
 
+def keep_private(request, response):
+    """Have no cache in front of the site show others what this user has been permitted to see."""
+    response.cache_control.private = True
+
+
 class SecurityPolicy:
     def __init__(self, groups, permissions, secret):
         self.groups = groups
@@ -21,6 +26,7 @@ class SecurityPolicy:
         self.identities = RequestLocalCache(self.look_up)
 
     def look_up(self, request):
+        request.add_response_callback(keep_private)
         user_id = self.authenticated_userid(request)
         if user_id is None:
             return None

@@ -8,8 +8,9 @@ from repoze.what.middleware import setup_auth
 from repoze.what.predicates import has_permission
 
 welcome = Response("Welcome", content_type="text/plain")
-account = Response("Your account", content_type="text/plain")
-publish = Response("Publish away", content_type="text/plain")
+# No cache in front of the site may show these to others.
+account = Response("Your account", content_type="text/plain", cache_control="private")
+publish = Response("Publish away", content_type="text/plain", cache_control="private")
 
 
 def permitted(permission):

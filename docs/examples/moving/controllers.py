@@ -23,7 +23,8 @@ class Articles(Controller):
 @ControllerProtector(not_anonymous())
 class Account(Controller):
     def show(self):
-        return Response("Your account")
+        # What no ActionProtector protects has to say itself that no cache may show it to others.
+        return Response("Your account", cache_control="private")
 
     @ActionProtector(in_group("editors"))
     def allowance(self):

@@ -81,7 +81,8 @@ def page_of_ours(request, url):
 
 def publish(request):
     has_permission("publish").check_authorization(request.environ)
-    return Response("Publish away")
+    # No cache in front of the site may show it to others.
+    return Response("Publish away", cache_control="private")
 
 
 PAGES = {

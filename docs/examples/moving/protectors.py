@@ -25,7 +25,10 @@ class ActionProtector:
         @functools.wraps(action)
         def protected(controller, *args, **kwargs):
             check(self.predicate, controller.request)
-            return action(controller, *args, **kwargs)
+            response = action(controller, *args, **kwargs)
+            # No cache in front of the site may show it to others.
+            response.cache_control.private = True
+            return response
 
         return protected
 

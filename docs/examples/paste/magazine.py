@@ -24,7 +24,8 @@ def magazine(request):
         if "repoze.who.identity" not in request.environ:
             return HTTPUnauthorized(str(refusal))
         return HTTPForbidden(str(refusal))
-    return Response("Published.", content_type="text/plain")
+    # No cache in front of the site may show it to others.
+    return Response("Published.", content_type="text/plain", cache_control="private")
 
 
 def make_app(global_conf, **settings):

@@ -6,29 +6,35 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.backends import BaseBackend
 from django.http import HttpResponse
+from django.utils.cache import patch_cache_control
 
 from repoze.what.adapters import SourceError
 from repoze.what.predicates import NotAuthorizedError, not_anonymous
 
 
 class AuthorizationMiddleware:
-    """Makes a 401 or 403 of a refusal, and a 503 of a source that fails."""
+    """Makes a 401 or 403 of a refusal, a 503 of a source that fails, and a user's pages private."""
 
     def __init__(self, get_response):
         self.get_response = get_response
 
     def __call__(self, request):
         try:
-            return self.get_response(request)
-        except Unavailable:
-            return HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
+            response = self.get_response(request)
+        except* Unavailable:
+            # Also in a group of errors, as asyncio.TaskGroup raises.
+            response = HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
+        if "repoze.what.credentials" in request.META or request.session.accessed:
+            # A cache would still show it to the user when the right is revoked.
+            patch_cache_control(response, private=True)
+        return response
 
     def process_exception(self, request, exception):
         if isinstance(exception, NotAuthorizedError):
             is_known = request.user.is_authenticated or not_anonymous().is_met(request.META)
             status = 403 if is_known else 401
             return HttpResponse(str(exception), status=status, content_type="text/plain")
-        if isinstance(exception, SourceError):
+        if ExceptionGroup("", [exception]).split(SourceError)[1] is None:
             raise Unavailable from exception
         return None
 
@@ -37,10 +43,19 @@ class Unavailable(BaseException):
     """Redis cannot be asked. No Exception, for a template's {% if %} takes any for False."""
 
 
+def user_id_of(user):
+    """Return what a user of Django's is called in Redis. A name can be changed, and taken again."""
+    return f"django:{user.pk}"
+
+
 def credentials_of(user):
     """Return what predicates ask for of a user of Django's, who is made anew for each request."""
-    if not hasattr(user, "credentials_in_redis"):
-        credentials = {"repoze.what.userid": user.get_username()}
+    if not user.is_active or user.pk is None:
+        return {}
+    user_id = user_id_of(user)
+    # What was found before may be of another: an object can be given another key.
+    if getattr(user, "credentials_in_redis", {}).get("repoze.what.userid") != user_id:
+        credentials = {"repoze.what.userid": user_id}
         try:
             groups, permissions = settings.GROUPS.find_with_permissions(
                 credentials, settings.PERMISSIONS
@@ -59,11 +74,14 @@ def require(predicate):
         def protected(request, *args, **kwargs):
             # With WSGI that is the environment, in which repoze.what's middleware says who it is.
             environ = request.META
-            if "repoze.what.credentials" not in environ and request.user.is_authenticated:
+            if "repoze.what.credentials" not in environ:
                 # Not kept there: the view may log another user in.
                 environ = {**environ, "repoze.what.credentials": credentials_of(request.user)}
             predicate.check_authorization(environ)
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
+            # No cache may show it to others, nor one that cache_page puts around the view.
+            patch_cache_control(response, private=True)
+            return response
 
         return protected
 
@@ -74,9 +92,7 @@ class RedisBackend(BaseBackend):
     """Answers ``user.has_perm("newspaper.print")`` from Redis."""
 
     def get_group_permissions(self, user_obj, obj=None):
-        if not user_obj.is_active or obj is not None:
-            return set()
-        return credentials_of(user_obj)["permissions"]
+        return set() if obj is not None else credentials_of(user_obj).get("permissions", set())
 
     def has_module_perms(self, user_obj, app_label):
         names = self.get_group_permissions(user_obj)

@@ -2,24 +2,25 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from repoze.what.adapters import (
-    AdapterError,
-    ExistingSectionError,
-    ItemNotPresentError,
-    ItemPresentError,
-    NonExistingSectionError,
-    SourceError,
-    SourceUnavailable,
-)
+if TYPE_CHECKING:
+    from repoze.what.adapters import (
+        AdapterError,
+        ExistingSectionError,
+        ItemNotPresentError,
+        ItemPresentError,
+        NonExistingSectionError,
+        SourceError,
+        SourceUnavailable,
+    )
 
-from .adapters import RedisGroupAdapter, RedisPermissionAdapter
-from .copying import CopyError, copy_sections
-from .findings import Finding, Problem
-from .layouts.replication import TooFewReplicas
-from .near_cache.cache import NearCacheInfo
-from .pair import Adapters, adapters_from_settings
+    from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+    from .copying import CopyError, copy_sections
+    from .findings import Finding, Problem
+    from .layouts.replication import TooFewReplicas
+    from .near_cache.cache import NearCacheInfo
+    from .pair import Adapters, adapters_from_settings
 
 __all__ = [
     "AdapterError",
@@ -42,12 +43,58 @@ __all__ = [
     "make_metadata_provider",
 ]
 
-
 make_metadata_provider: Callable[..., Any]
+
+# Each name is imported when it is asked for. The command line imports this package before it can
+# tell what is wrong; and make_metadata_provider brings repoze.who and WebOb, which most that import
+# this package do without.
+_MODULES = {
+    "AdapterError": "repoze.what.adapters",
+    "Adapters": ".pair",
+    "CopyError": ".copying",
+    "ExistingSectionError": "repoze.what.adapters",
+    "Finding": ".findings",
+    "ItemNotPresentError": "repoze.what.adapters",
+    "ItemPresentError": "repoze.what.adapters",
+    "NearCacheInfo": ".near_cache.cache",
+    "NonExistingSectionError": "repoze.what.adapters",
+    "Problem": ".findings",
+    "RedisGroupAdapter": ".adapters",
+    "RedisPermissionAdapter": ".adapters",
+    "SourceError": "repoze.what.adapters",
+    "SourceUnavailable": "repoze.what.adapters",
+    "TooFewReplicas": ".layouts.replication",
+    "adapters_from_settings": ".pair",
+    "copy_sections": ".copying",
+    "make_metadata_provider": ".paste",
+}
+# These are attributes of the package without being imported by their names.
+_SUBMODULES = {
+    "adapters",
+    "connection",
+    "copying",
+    "findings",
+    "layouts",
+    "names",
+    "near_cache",
+    "pair",
+    "settings",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # It brings repoze.who and WebOb, which most that import this package do without.
-    if name == "make_metadata_provider":
-        return import_module(".paste", __name__).make_metadata_provider
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES.keys() | _SUBMODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(_MODULES.get(name, f".{name}"), __name__)
+    except AttributeError as error:
+        # Of a dependency that does not fit. Python would say that this package has no such name.
+        raise ImportError(str(error)) from error
+    if name in _SUBMODULES:
+        return module
+    found = globals()[name] = getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

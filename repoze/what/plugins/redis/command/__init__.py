@@ -6,13 +6,16 @@ Without it this module can be imported all the same, and `main` says what is mis
 import os
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
 from typing import TextIO, cast
 
 EXTRAS = {"click": "cli", "sqlalchemy": "cli,sql"}
 NOT_POSSIBLE = 2
 """The exit status where a command could not do what it was told. That of an answer is 1."""
+INTERRUPTED = 130
+"""That after Ctrl-C."""
 
 
 def main() -> None:
@@ -23,19 +26,32 @@ def main() -> None:
     not there, which is then said on the standard error; 130 where it was interrupted.
     """
     _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        # What a terminal's encoding does not have is no reason to fail.
-        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = map(_that_writes_all, (sys.stdout, sys.stderr))
+    # Nor is it an answer where nothing says how it ended.
+    status: str | int | None = NOT_POSSIBLE
     try:
         _run()
+    except SystemExit as ended:
+        status = ended.code
+    except KeyboardInterrupt:
+        # Nobody may wait for it.
+        with suppress(OSError, KeyboardInterrupt):
+            sys.stderr.write("Interrupted.\n")
+        status = INTERRUPTED
     except Exception:  # noqa: BLE001 - Python would end with 1 then, and that is an answer
         sys.excepthook(*sys.exc_info())
-        sys.exit(NOT_POSSIBLE)
-    finally:
-        _forget_what_cannot_be_written()
+    what_went_wrong = _write_the_rest(sys.stdout)
+    _write_the_rest(sys.stderr)
+    if isinstance(what_went_wrong, KeyboardInterrupt):
+        status = INTERRUPTED
+    elif what_went_wrong and status != INTERRUPTED:
+        status = NOT_POSSIBLE
+    sys.exit(status)
 
 
 def _run() -> None:
+    # Nothing else of the distribution is imported before: what cannot be imported is a failure, and
+    # Ctrl-C is Ctrl-C then, too.
     try:
         program = import_module(".program", __package__)
     except ModuleNotFoundError as error:
@@ -70,13 +86,31 @@ def _open_closed(mode: str) -> TextIO:
     # it is opened anew by a name such as /dev/stdout. Of each kind, either end says ENOTCONN.
     family = socket.AF_INET if mode == "r" else socket.AF_UNIX
     number = socket.socket(family).detach()
-    return cast(TextIO, open(number, mode, encoding="utf-8", closefd=False))
+    return _opened(number, mode, "utf-8")
 
 
-def _forget_what_cannot_be_written() -> None:
-    # That has been told. When Python ends it would fail once more, and change the exit status.
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
+def _opened(number: int, mode: str, encoding: str) -> TextIO:
+    # By lines: whoever wants no buffer wants each line at once.
+    return cast(TextIO, open(number, mode, 1, encoding=encoding, closefd=False))
+
+
+def _that_writes_all(stream: TextIO) -> TextIO:
+    text = cast(TextIOWrapper, stream)
+    if isinstance(text.buffer, RawIOBase):
+        # So it is with PYTHONUNBUFFERED. It may write a part, and nobody would write the rest.
+        text = cast(TextIOWrapper, _opened(text.fileno(), "w", text.encoding))
+    # What a terminal's encoding does not have is no reason to fail.
+    text.reconfigure(errors="backslashreplace")
+    return text
+
+
+def _write_the_rest(stream: TextIO) -> BaseException | None:
+    """Write what *stream* has kept back, and return why it cannot, if that is so."""
+    try:
+        stream.flush()
+    except (OSError, KeyboardInterrupt) as error:
+        # When Python ends it would try once more, and wait, or change the exit status.
+        with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None

@@ -8,6 +8,9 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
     split_arg_string,
 )
 
@@ -56,7 +59,29 @@ def complete_members(ctx: click.Context, parameter: click.Parameter, incomplete:
     return members(ctx, parameter, incomplete)
 
 
-class Bash(BashComplete):
+class _OfShell(ShellComplete):
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the arguments before the one that is completed, and that one."""
+        try:
+            return self._arguments()
+        except (IndexError, KeyError, ValueError):
+            raise Failure(
+                "COMP_WORDS and COMP_CWORD are not what a shell sets that completes."
+            ) from None
+
+    def _arguments(self) -> tuple[list[str], str]:
+        return super().get_completion_args()
+
+
+class Fish(_OfShell, FishComplete):
+    """Fish's completion."""
+
+
+class Zsh(_OfShell, ZshComplete):
+    """Zsh's completion."""
+
+
+class Bash(_OfShell, BashComplete):
     """Bash's completion of words that have an @ or a colon in them.
 
     Bash makes words of their parts, and completes the last of these. So click's own, which asks for
@@ -79,16 +104,14 @@ class Bash(BashComplete):
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the arguments before the one that is completed, and that one."""
-        line = os.environ["COMP_WORDS"]
+    def _arguments(self) -> tuple[list[str], str]:
+        line, self._part = os.environ["COMP_WORDS"], os.environ["COMP_CWORD"]
         _, *arguments = split_arg_string(line)
         return (arguments, "") if line[-1:].isspace() else (arguments[:-1], arguments[-1])
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
         """Return what Bash is to put in the place of the part that it completes."""
-        part = os.environ["COMP_CWORD"]
-        before = len(incomplete) - len(part) if incomplete.endswith(part) else 0
+        before = len(incomplete) - len(self._part) if incomplete.endswith(self._part) else 0
         items = super().get_completions(args, incomplete)
         for item in items:
             if item.value.startswith(incomplete):

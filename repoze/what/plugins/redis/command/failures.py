@@ -13,11 +13,10 @@ from click.exceptions import Exit, NoArgsIsHelpError
 from repoze.what.adapters import AdapterError
 from repoze.what.printable import printable
 
-from . import NOT_POSSIBLE
+from . import INTERRUPTED, NOT_POSSIBLE
 from .output import tell
 
 _NOT_THERE = 3
-INTERRUPTED = 130
 
 
 class Failure(click.ClickException):
@@ -45,9 +44,10 @@ def told_in_one_line() -> Iterator[None]:
         raise
     except click.UsageError as error:
         raise click.UsageError(_without_urls(error.format_message()), error.ctx) from None
-    except BrokenPipeError:
-        # Nobody reads on.
-        raise Exit(NOT_POSSIBLE) from None
+    except BrokenPipeError as error:
+        # Nobody reads on, or nobody reads that it was interrupted.
+        is_interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        raise Exit(INTERRUPTED if is_interrupted else NOT_POSSIBLE) from None
     except OSError as error:
         where = "standard output"
         if error.filename is not None:

@@ -5,11 +5,12 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import Exit
 from click.shell_completion import add_completion_class
 
 from . import NOT_POSSIBLE
-from .completion import Bash
-from .failures import INTERRUPTED, told_in_one_line
+from .completion import Bash, Fish, Zsh
+from .failures import told_in_one_line
 from .sources import accept_source_options, source_options, url_option
 
 # Each is imported when it is asked for: all together, they take as long as what one of them does.
@@ -56,7 +57,8 @@ class Program(click.Group):
             return super().invoke(ctx)
 
 
-add_completion_class(Bash)
+for _shell in (Bash, Fish, Zsh):
+    add_completion_class(_shell)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,18 +77,15 @@ def program(**_: Any) -> None:
 def run() -> NoReturn:
     """Run the command line and exit with its status, which after Ctrl-C is not click's 1."""
     try:
-        status = program.main(prog_name="repoze-what-redis", standalone_mode=False)
+        # click completes for a shell before it makes a context.
+        with told_in_one_line():
+            status = program.main(prog_name="repoze-what-redis", standalone_mode=False)
+    except Exit as ended:
+        status = ended.exit_code
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        status = INTERRUPTED
     except SystemExit as ended:
         # Of what completes for a shell, and of which 1 is no answer.
         status = NOT_POSSIBLE if ended.code else 0
-    except OSError as error:
-        # Nobody reads that it was interrupted.
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        status = INTERRUPTED
     sys.exit(status)

@@ -95,27 +95,35 @@ def watch(sources: Sources, every: float | None, *, as_json: bool) -> None:
     The server has to announce changes: notify-keyspace-events of its configuration has the flags K,
     s and g, or K and A.
     """
-    with suppress(KeyboardInterrupt):
-        changes = _announced(sources) if every is None else _compared(sources, every)
+    found = _announced(sources) if every is None else _compared(sources, every)
+    while (changes := _next_of(found)) is not None:
+        # What has been found and is not told is lost, so Ctrl-C is no good end here.
         for change in changes:
             _echo(change, as_json=as_json)
 
 
-def _announced(sources: Sources) -> Iterator[Change]:
+def _next_of(found: Iterator[list[Change]]) -> list[Change] | None:
+    """Return the next of the changes, or `None` where Ctrl-C ends the waiting for them."""
+    with suppress(KeyboardInterrupt):
+        return next(found)
+    return None
+
+
+def _announced(sources: Sources) -> Iterator[list[Change]]:
     # First, so that nothing is missed.
     notifications = Notifications(sources.by_kind())
     snapshots = _snapshots(sources)
     for written in notifications:
         for kind, sections in written.items():
-            yield from snapshots[kind].look_at(sections)
+            yield list(snapshots[kind].look_at(sections))
 
 
-def _compared(sources: Sources, seconds: float) -> Iterator[Change]:
+def _compared(sources: Sources, seconds: float) -> Iterator[list[Change]]:
     snapshots = _snapshots(sources)
     while True:
         time.sleep(seconds)
         for snapshot in snapshots.values():
-            yield from snapshot.look_at_all()
+            yield list(snapshot.look_at_all())
 
 
 def _snapshots(sources: Sources) -> dict[str, Snapshot]:
