@@ -15,7 +15,7 @@ from harness.sources import Permissions
 from harness.virtual_time import VirtualTime, virtual_time_client
 from redis.sentinel import Sentinel
 
-from repoze.what.adapters import SourceError, SourceUnavailable, find_many
+from repoze.what.adapters import SourceError, SourceUnavailable, find_both, find_many
 from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import exchange
@@ -398,6 +398,9 @@ class TestOneQuestion:
             def find_sections(self, hint):
                 return super().find_sections(hint) & {"write"}
 
+        class All(InFront):
+            pass
+
         class Closed(RedisPermissionAdapter):
             def __getattribute__(self, name):
                 if name.startswith("find_sections"):
@@ -410,6 +413,7 @@ class TestOneQuestion:
             (NothingPermittedToOne(permissions), set()),
             (OnlyWriting(at_proxy(), **options), {"write"}),
             (Closed(at_proxy(), **options), set()),
+            (NothingPermittedToOne(All(permissions)), set()),
         ):
             assert groups.find_with_permissions(ROSA, front) == (FOUND[0], permitted)
             found = find_many(front, ["editors", "writers"])
@@ -421,6 +425,8 @@ class TestOneQuestion:
             assert pair.permissions_of("rosa") == permitted
             assert not pair.can("rosa", "publish")
             assert pair.why("rosa", "publish") == set()
+        # It has nothing to say itself.
+        assert find_both(All(groups), ROSA, All(permissions)) == FOUND
         identity = {"repoze.who.userid": "rosa"}
         AuthorizationMetadata({"": NotSuspended(groups)}, {"": permissions}).add_metadata(
             {}, identity

@@ -33,6 +33,13 @@ PERMISSIONS = {"publish": {"editors"}, "write": {"writers"}, "read": {"readers"}
 FOUND = {"editors", "writers"}, {"publish", "write"}
 
 
+def raising(error):
+    def stand_in(*_):
+        raise error
+
+    return stand_in
+
+
 def filled(client):
     adapters = Adapters(
         RedisGroupAdapter(client, namespace="tests"),
@@ -500,6 +507,17 @@ class TestInterruptions:
             for _ in range(2):
                 assert find(adapters) == (FOUND[0], FOUND[1] if granted else {"publish"})
             adapters.groups._near_cache.forget([b"rosa"])
+
+    def test_that_only_one_has_come(self, connect, server, monkeypatch):
+        """Both do with the next question."""
+        adapters = connect()
+        second = adapters.permissions._near_cache
+        with monkeypatch.context() as patched:
+            patched.setattr(second, "_take_seat", raising(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                find(adapters)
+        wait_until_known(adapters)
+        servers.wait_until(lambda: number_of_tracking_connections(server) == 1)
 
     def test_coming_to_share(self, connect, server, monkeypatch, thorough):
         be_impatient(monkeypatch)
