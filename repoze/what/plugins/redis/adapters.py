@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from math import inf
 from operator import attrgetter
@@ -148,11 +149,6 @@ class RedisAdapter(BaseSourceAdapter):
     def reads_from_replica(self) -> bool:
         """Whether lookups are asked of another server than the one that is written."""
         return self._reader is not None
-
-    @property
-    def has_near_cache(self) -> bool:
-        """Whether lookups may be answered from memory."""
-        return self._near_cache is not None
 
     def mixes_with(self, other: object) -> bool:
         """Whether the sections of *other* would be taken for this source's, or these for its own.
@@ -397,7 +393,7 @@ class RedisAdapter(BaseSourceAdapter):
     def _find(self, items: Collection[object]) -> set[str]:
         if self._near_cache is None:
             return self._ask_for_sections(encode_known(items))
-        return self._near_cache.find_sections(_question(items), self._ask_for_sections)
+        return set(self._near_cache.find_sections(_question(items), self._ask_for_sections))
 
     def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
         # What has no name is no section, whoever wrote it.
@@ -518,15 +514,28 @@ class RedisGroupAdapter(RedisAdapter):
         """
         sibling = self._joined(permissions)
         if sibling is None:
-            groups = as_set(self.find_sections(hint))
-            return groups, find_many(permissions, groups)
-        near, ask = sibling._near_cache, partial(self._ask_for_both, sibling._layout)  # noqa: SLF001
-        user = (self._user_id(hint),)
-        if self._near_cache is None or near is None:
-            groups, permitted = ask(encode_known(user))
-        else:
-            groups, permitted = self._near_cache.find_both(near, _question(user), ask)
-        return groups, find_many(permissions, groups) if permitted is None else permitted
+            found = as_set(self.find_sections(hint))
+            return found, find_many(permissions, found)
+        groups, permitted = self._find_both(sibling, hint)
+        return set(groups), set(permitted)
+
+    def permits(self, hint: Any, permissions: SourceAdapter, permission: Name) -> bool | None:
+        """Return whether any group of *hint* has *permission*.
+
+        :param hint: credentials, as for `find_sections`.
+        :param permissions: the adapter of the source of permissions.
+        :return: `None` where `find_with_permissions` would take two questions, too.
+        """
+        sibling = self._joined(permissions)
+        if sibling is None:
+            return None
+        if self._near_cache is None:
+            shared = self._find_shared(sibling, hint, permission)
+            return None if shared is None else bool(shared)
+        name = encode(permission)
+        # A set of many permissions takes longer to copy than to find.
+        _, permitted = self._find_both(sibling, hint)
+        return name is not None and decode(name) in permitted
 
     def find_shared(
         self, hint: Any, permissions: SourceAdapter, permission: Name
@@ -538,8 +547,22 @@ class RedisGroupAdapter(RedisAdapter):
         :return: `None` where `find_with_permissions` would take two questions, too.
         """
         sibling = self._joined(permissions)
-        if sibling is None:
-            return None
+        return None if sibling is None else self._find_shared(sibling, hint, permission)
+
+    def _find_both(
+        self, sibling: "RedisPermissionAdapter", hint: Any
+    ) -> tuple[AbstractSet[str], AbstractSet[str]]:
+        near, ask = sibling._near_cache, partial(self._ask_for_both, sibling._layout)  # noqa: SLF001
+        user = (self._user_id(hint),)
+        if self._near_cache is None or near is None:
+            groups, permitted = ask(encode_known(user))
+        else:
+            groups, permitted = self._near_cache.find_both(_question(user), ask, near)
+        return groups, sibling.find_sections_many(groups) if permitted is None else permitted
+
+    def _find_shared(
+        self, sibling: "RedisPermissionAdapter", hint: Any, permission: Name
+    ) -> set[str] | None:
         user, name = encode(self._user_id(hint)), encode(permission)
         if user is None or name is None:
             return set()
@@ -634,7 +657,7 @@ class RedisGroupAdapter(RedisAdapter):
 
     def _ask_for_both(
         self, other: Layout, items: Collection[bytes]
-    ) -> tuple[set[str], set[str] | None]:
+    ) -> tuple[AbstractSet[str], AbstractSet[str] | None]:
         if not items:
             return set(), set()
         [user] = items

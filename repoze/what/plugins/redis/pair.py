@@ -37,17 +37,18 @@ class Adapters(NamedTuple):
 
     def can(self, user: Name, permission: Name) -> bool:
         """Return whether any group of *user* has *permission*."""
-        is_remembered = self._is_ours() and self.groups.has_near_cache
-        shared = None if is_remembered else self._shared(user, permission)
-        if shared is not None:
-            return bool(shared)
+        if self._is_ours():
+            found = self.groups.permits(_credentials(user), self.permissions, permission)
+            if found is not None:
+                return found
         return _text(permission) in self.permissions_of(user)
 
     def why(self, user: Name, permission: Name) -> set[str]:
         """Return the groups of *user* that have *permission*: none, where *user* has it not."""
-        shared = self._shared(user, permission)
-        if shared is not None:
-            return shared
+        if self._is_ours():
+            shared = self.groups.find_shared(_credentials(user), self.permissions, permission)
+            if shared is not None:
+                return shared
         wanted = _text(permission)
         if wanted not in self.permissions_of(user):
             return set()
@@ -120,11 +121,6 @@ class Adapters(NamedTuple):
         if self._is_ours():
             revoked = self.groups.delete_with_permissions(name, self.permissions)
         return delete_in_steps(self, name) if revoked is None else revoked
-
-    def _shared(self, user: Name, permission: Name) -> set[str] | None:
-        if not self._is_ours():
-            return None
-        return self.groups.find_shared(_credentials(user), self.permissions, permission)
 
     def _is_ours(self) -> bool:
         # What stands in front of an adapter, and passes on what it does not have, is not.

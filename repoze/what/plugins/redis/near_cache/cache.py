@@ -2,6 +2,7 @@
 # ruff: noqa: SLF001 - two near caches are of one class
 
 from collections.abc import Callable, Collection, Iterable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,7 +56,7 @@ class _Filling:
         if other is not None:
             self._further = other, other.memory, other.memory.begin_following(now)
 
-    def commit(self, sections: set[str], further: set[str] | None) -> None:
+    def commit(self, sections: AbstractSet[str], further: AbstractSet[str] | None) -> None:
         """Keep the answers, but for what has changed since."""
         self._answer.sections = frozenset(sections)
         self.memory.commit(self._answer)
@@ -148,31 +149,23 @@ class NearCache:
             earlier.close(share)
 
     def find_sections(
-        self, question: frozenset[str], ask: Callable[[Collection[bytes]], set[str]]
-    ) -> set[str]:
+        self, question: frozenset[str], ask: Callable[[Collection[bytes]], AbstractSet[str]]
+    ) -> AbstractSet[str]:
         """Return the sections that any item of *question* is in, from memory or as *ask* says."""
-        return self._find(question, lambda items: (ask(items), None), None)[0]
+        return self.find_both(question, lambda items: (ask(items), None), None)[0]
 
     def find_both(
         self,
-        other: "NearCache",
         question: frozenset[str],
-        ask: Callable[[Collection[bytes]], tuple[set[str], set[str] | None]],
-    ) -> tuple[set[str], set[str] | None]:
+        ask: Callable[[Collection[bytes]], tuple[AbstractSet[str], AbstractSet[str] | None]],
+        other: "NearCache | None",
+    ) -> tuple[AbstractSet[str], AbstractSet[str] | None]:
         """Return the sections that any item of *question* is in, and those of *other* for these.
 
         The latter are `None` where neither memory nor *ask* says.
 
-        :param other: one that this one joins.
+        :param other: one that this one joins, or none.
         """
-        return self._find(question, ask, other)
-
-    def _find(
-        self,
-        question: frozenset[str],
-        ask: Callable[[Collection[bytes]], tuple[set[str], set[str] | None]],
-        other: "NearCache | None",
-    ) -> tuple[set[str], set[str] | None]:
         voucher, place = self._seat
         state = voucher.state()
         share = state.shares[place]
@@ -217,8 +210,8 @@ class NearCache:
         self,
         state: State,
         filling: _Filling | None,
-        sections: set[str] | None,
-        further: set[str] | None,
+        sections: AbstractSet[str] | None,
+        further: AbstractSet[str] | None,
     ) -> None:
         """Commit *filling* with *sections*, or abort it: where something has changed meanwhile."""
         if filling is None:
@@ -277,23 +270,25 @@ class NearCache:
 
 def _remembered(
     share: Share, other: Share | None, question: frozenset[str], now: float
-) -> tuple[set[str], set[str] | None] | None:
+) -> tuple[AbstractSet[str], AbstractSet[str] | None] | None:
     answer = share.get(question, now)
     if answer is None:
         return None
     if other is None:
-        return set(answer.sections), None
-    return set(answer.sections), _remembered_further(other, answer.sections, now)
+        return answer.sections, None
+    return answer.sections, _remembered_further(other, answer.sections, now)
 
 
-def _remembered_further(share: Share, question: frozenset[str], now: float) -> set[str] | None:
+def _remembered_further(
+    share: Share, question: frozenset[str], now: float
+) -> AbstractSet[str] | None:
     if not question:
-        return set()
+        return frozenset()
     answer = share.get(question, now)
     if answer is None:
         return None
     share.hits += 1
-    return set(answer.sections)
+    return answer.sections
 
 
 def _forget(state: State, place: int, items: Iterable[bytes] | None) -> None:
