@@ -209,6 +209,7 @@ def test_output_that_the_terminal_cannot_encode(server):
         ("can rosa write >/dev/full", 2, "Error: standard output: No space left on device\n"),
         ("export json >/dev/full", 2, "Error: standard output: No space left on device\n"),
         ("groups show ghosts 2>/dev/full", 2, ""),
+        ("can rosa nosuch 2>/dev/full", 3, ""),
         ("groups list >/dev/full 2>/dev/full", 2, ""),
         (
             "import json - <&-",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import textwrap
 import threading
 import time
 from contextlib import ExitStack
@@ -323,6 +324,57 @@ class TestProcess:
         press_ctrl_c(process.pid)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("moment", "options"),
+        [
+            ("Notifications.__init__", []),
+            ("Notifications._message", []),
+            ("watching.Snapshot.look_at", []),
+            ("watching.Snapshot.look_at_all", ["--every", "0.1"]),
+        ],
+    )
+    def test_ctrl_c_as_it_looks(self, announcing, url, groups, moment, options):
+        """What has changed by then is not told, so that is no good end either."""
+        program = f"""
+            import os, signal, sys
+            from repoze.what.plugins.redis.command import main, watching
+            from repoze.what.plugins.redis.command.notifications import Notifications
+
+            look, waiting = {moment}, Notifications._wait
+
+            def interrupted(self, *arguments):
+                # Unless it only waits.
+                if not getattr(self, "waits", False):
+                    os.kill(os.getpid(), signal.SIGINT)
+                return look(self, *arguments)
+
+            def wait(self):
+                self.waits = True
+                try:
+                    return waiting(self)
+                finally:
+                    self.waits = False
+
+            {moment}, Notifications._wait = interrupted, wait
+            sys.argv[1:] = ["watch", *{options}]
+            main()
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            too_late = threading.Timer(60, process.kill)
+            too_late.start()
+            line = process.stderr.readline()
+            if line == "Watching. Ctrl-C ends it.\n":
+                groups.create_section("editors")
+            told, complaint = process.communicate()
+            too_late.cancel()
+        assert (process.returncode, told) == (130, "")
+        assert (line + complaint).endswith("Interrupted.\n")
 
     @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
     @pytest.mark.parametrize("then", ["leaves", "reads on", "waits"])

@@ -17,7 +17,7 @@ from django.core.cache import cache  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.forms import modelform_factory  # noqa: E402
-from django.http import HttpResponse  # noqa: E402
+from django.http import HttpResponse, StreamingHttpResponse  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory  # noqa: E402
 from django.views.decorators.cache import cache_page  # noqa: E402
@@ -137,6 +137,36 @@ def test_tasks_that_ask_in_an_outage(django_settings, django_users, proxy):
     with pytest.raises(ExceptionGroup) as raised:
         site(fail)(request_of())
     assert [type(error) for error in raised.value.exceptions] == [ZeroDivisionError]
+
+
+def test_stream_that_asks_in_an_outage(django_settings, django_users, proxy):
+    """What is no Exception, servers do not expect of it, and keep the connection for ever."""
+    rosa = User.objects.get(username="rosa")
+
+    def pages():
+        yield b"first"
+        yield str(rosa.has_perm("newspaper.print")).encode()
+
+    async def asynchronous_pages():
+        yield b"first"
+        yield str(await rosa.ahas_perm("newspaper.print")).encode()
+
+    async def read(response):
+        return [part async for part in response]
+
+    def streamed(content):
+        return AuthorizationMiddleware(lambda _: StreamingHttpResponse(content))(request_of())
+
+    assert b"".join(streamed(pages())) == b"firstTrue"
+    assert async_to_sync(read)(streamed(asynchronous_pages())) == [b"first", b"True"]
+    proxy.lose_server()
+    del rosa.credentials_in_redis
+    content = iter(streamed(pages()))
+    assert next(content) == b"first"
+    with pytest.raises(SourceUnavailable):
+        next(content)
+    with pytest.raises(SourceUnavailable):
+        async_to_sync(read)(streamed(asynchronous_pages()))
 
 
 def test_asynchronous_questions_have_the_same_answers(

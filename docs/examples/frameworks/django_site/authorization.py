@@ -24,6 +24,10 @@ class AuthorizationMiddleware:
         except* Unavailable:
             # Also in a group of errors, as asyncio.TaskGroup raises.
             response = HttpResponse("Please try again.", status=503, headers={"Retry-After": "10"})
+        if response.streaming:
+            # It is made when nothing here can answer for it any more.
+            cut_off = acut_off_in_outage if response.is_async else cut_off_in_outage
+            response.streaming_content = cut_off(response.streaming_content)
         if "repoze.what.credentials" in request.META or request.session.accessed:
             # A cache would still show it to the user when the right is revoked.
             patch_cache_control(response, private=True)
@@ -41,6 +45,23 @@ class AuthorizationMiddleware:
 
 class Unavailable(BaseException):
     """Redis cannot be asked. No Exception, for a template's {% if %} takes any for False."""
+
+
+def cut_off_in_outage(content):
+    """Yield what is streamed. In an outage it ends with an Exception, which every server takes."""
+    try:
+        yield from content
+    except Unavailable as outage:
+        raise outage.__cause__ from None
+
+
+async def acut_off_in_outage(content):
+    """Yield what is streamed, as `cut_off_in_outage` does."""
+    try:
+        async for part in content:
+            yield part
+    except Unavailable as outage:
+        raise outage.__cause__ from None
 
 
 def user_id_of(user):

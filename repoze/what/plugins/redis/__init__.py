@@ -82,18 +82,21 @@ _SUBMODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES.keys() | _SUBMODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(_MODULES.get(name, f".{name}"), __name__)
-    except AttributeError as error:
-        # Of a dependency that does not fit. Python would say that this package has no such name.
-        raise ImportError(str(error)) from error
-    if name in _SUBMODULES:
-        return module
-    found = globals()[name] = getattr(module, name)
-    return found
+# Type checkers are to say what is misspelt.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES.keys() | _SUBMODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            module = import_module(_MODULES.get(name, f".{name}"), __name__)
+        except AttributeError as error:
+            # Of a dependency that does not fit. Python would say that this has no such name.
+            raise ImportError(str(error)) from error
+        if name in _SUBMODULES:
+            return module
+        found = globals()[name] = getattr(module, name)
+        return found
 
 
 def __dir__() -> list[str]:

@@ -55,7 +55,11 @@ class Notifications:
         """Return what has been written, some of it at a time, as it comes."""
         while True:
             written: Written = {}
-            self._note(self._wait(), written)
+            try:
+                first = self._wait()
+            except KeyboardInterrupt:
+                return
+            self._note(first, written)
             end = monotonic() + _SECONDS_TO_COLLECT
             while (seconds := end - monotonic()) > 0:
                 self._note(self._message(seconds), written)

@@ -1,6 +1,7 @@
 """The command ``repoze-what-redis``: its options, and the commands that it has."""
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -83,7 +84,8 @@ def run() -> NoReturn:
     except Exit as ended:
         status = ended.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         status = error.exit_code
     except SystemExit as ended:
         # Of what completes for a shell, and of which 1 is no answer.

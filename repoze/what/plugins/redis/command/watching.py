@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from math import isnan
 from typing import NamedTuple
@@ -96,17 +95,10 @@ def watch(sources: Sources, every: float | None, *, as_json: bool) -> None:
     s and g, or K and A.
     """
     found = _announced(sources) if every is None else _compared(sources, every)
-    while (changes := _next_of(found)) is not None:
+    for changes in found:
         # What has been found and is not told is lost, so Ctrl-C is no good end here.
         for change in changes:
             _echo(change, as_json=as_json)
-
-
-def _next_of(found: Iterator[list[Change]]) -> list[Change] | None:
-    """Return the next of the changes, or `None` where Ctrl-C ends the waiting for them."""
-    with suppress(KeyboardInterrupt):
-        return next(found)
-    return None
 
 
 def _announced(sources: Sources) -> Iterator[list[Change]]:
@@ -121,7 +113,10 @@ def _announced(sources: Sources) -> Iterator[list[Change]]:
 def _compared(sources: Sources, seconds: float) -> Iterator[list[Change]]:
     snapshots = _snapshots(sources)
     while True:
-        time.sleep(seconds)
+        try:
+            time.sleep(seconds)
+        except KeyboardInterrupt:
+            return
         for snapshot in snapshots.values():
             yield list(snapshot.look_at_all())
 
