@@ -589,7 +589,8 @@ class RedisGroupAdapter(RedisAdapter):
         layouts = self._layouts_changed(permissions)
         if layouts is None:
             return None
-        return decode_all(layouts[0].delete_group(layouts[1], encode_for_write(group)))
+        revoked = layouts[0].delete_group(layouts[1], encode_for_write(group))
+        return None if revoked is None else decode_all(revoked)
 
     def _layouts_changed(
         self, permissions: SourceAdapter

@@ -86,8 +86,9 @@ class Adapters(NamedTuple):
     def rename_group(self, group: Name, new_group: Name) -> set[str]:
         """Call *group* *new_group*, and return its permissions, which go along.
 
-        That is one step where both sources are in one namespace of one database, and no subclass
-        has operations of its own: it is done whole, once, or not at all. Elsewhere its permissions
+        That is one step where both sources have a namespace on one server (of a Redis Cluster: in
+        one slot), and no subclass has operations of its own: it is done whole, once, or not at all.
+        Elsewhere, and where the server's ACL keeps it from one of two databases, its permissions
         are set aside, it is renamed, and they are handed on. In between its members lack them, and
         nobody else has them; where that is interrupted, the error says to do it again.
 

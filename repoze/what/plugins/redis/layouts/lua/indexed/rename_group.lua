@@ -8,7 +8,7 @@
 -- lie under it.
 
 local group, new_group = ARGV[3], ARGV[4]
-if #redis.call('SMEMBERS', grants_key(ARGV[5])) > 0 then
+if #grants_of(ARGV[5]) > 0 then
   return {'kept'}
 end
 if not has_section(group) then
@@ -20,7 +20,7 @@ end
 if redis.call('EXISTS', section_key(new_group)) == 1 then
   return redis.error_reply('INCONSISTENT there are users in the new group, but no such group')
 end
-local left = redis.call('SMEMBERS', grants_key(new_group))
+local left = grants_of(new_group)
 if #left > 0 then
   table.insert(left, 1, 'still permitted')
   return left
@@ -40,10 +40,12 @@ call_in_parts('SADD', section_key(new_group), users, 1)
 call_in_parts('SREM', section_key(group), users, 1)
 redis.call('SADD', KEYS[1], new_group)
 redis.call('SREM', KEYS[1], group)
+enter(2)
 for i = 1, #permissions do
   redis.call('SADD', permission_key(permissions[i]), new_group)
   redis.call('SREM', permission_key(permissions[i]), group)
 end
 call_in_parts('SADD', grants_key(new_group), permissions, 1)
 call_in_parts('SREM', grants_key(group), permissions, 1)
+enter(1)
 return done(permissions)
