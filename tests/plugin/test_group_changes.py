@@ -547,7 +547,8 @@ class TestOneStep:
             *("permissions:section:write", "groups:format", "permissions:format", "groups:done:"),
             "permissions:done:",
         }
-        assert refused == (ours | {*new} if name == "rename_group" else ours)
+        of_renaming = {*new, "permissions:sections"}
+        assert refused == (ours | of_renaming if name == "rename_group" else ours)
 
     def test_users_without_a_group(self, pair, server):
         pair.groups.db_connection.sadd("{tests}:groups:section:redaction", "mallory")
@@ -556,6 +557,26 @@ class TestOneStep:
             pair.rename_group("editors", "redaction")
         assert raised.value.written is False
         assert stored(server) == before
+
+    @pytest.mark.parametrize("damage", ["section", "name"])
+    def test_what_the_index_alone_says_is_not_made_true(self, pair, damage):
+        raw = pair.permissions.db_connection
+        if damage == "section":
+            raw.srem("{tests}:permissions:section:publish", "editors")
+        else:
+            raw.srem("{tests}:permissions:sections", "publish")
+        assert pair.rename_group("editors", "redaction") == {"write"}
+        assert pair.permissions.find_sections("redaction") == {"write"}
+        assert pair.permissions.find_sections("editors") == set()
+
+    def test_what_the_index_alone_keeps_is_not_handed_on(self, pair):
+        """Of a renaming that was interrupted; who revokes it finds nothing that is set aside."""
+        pair.permissions.rename_item("editors", WAITING)
+        pair.groups.edit_section("editors", "redaction")
+        raw = pair.permissions.db_connection
+        raw.srem("{tests}:permissions:section:publish", WAITING)
+        assert pair.rename_group("editors", "redaction") == {"write"}
+        assert pair.permissions.find_sections("redaction") == {"write"}
 
     @changes
     @pytest.mark.parametrize("key", FORMATS)

@@ -29,7 +29,17 @@ local users = redis.call('SMEMBERS', section_key(group))
 for i = 1, #users do
   probe(item_key(users[i]))
 end
-local permissions = probe_grants(group)
+local indexed = probe_grants(group)
+-- What the index alone says is not made true.
+local permissions = {}
+enter(2)
+for i = 1, #indexed do
+  if redis.call('SISMEMBER', KEYS[2], indexed[i]) == 1
+    and redis.call('SISMEMBER', permission_key(indexed[i]), group) == 1 then
+    permissions[#permissions + 1] = indexed[i]
+  end
+end
+enter(1)
 
 begin(true)
 for i = 1, #users do
@@ -46,6 +56,6 @@ for i = 1, #permissions do
   redis.call('SREM', permission_key(permissions[i]), group)
 end
 call_in_parts('SADD', grants_key(new_group), permissions, 1)
-call_in_parts('SREM', grants_key(group), permissions, 1)
+call_in_parts('SREM', grants_key(group), indexed, 1)
 enter(1)
 return done(permissions)
