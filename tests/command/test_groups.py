@@ -333,6 +333,40 @@ def test_revoking_what_is_set_aside_and_was_granted_again(
     assert done("permissions", "revoke", "sell", "redaction") == ""
 
 
+@pytest.mark.parametrize("is_granted_again", [False, True])
+def test_revoking_while_a_rename_is_completed(
+    run, done, *, staff, groups, permissions, monkeypatch, is_granted_again
+):
+    """It has come back when what is set aside is looked for, and is told of or revoked."""
+    permissions.rename_item("editors", WAITING)
+    groups.edit_section("editors", "redaction")
+    if is_granted_again:
+        permissions.include_item("publish", "redaction")
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def exclude_and_rename(adapter, *arguments):
+        monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_items)
+        try:
+            exclude_items(adapter, *arguments)
+        finally:
+            # A colleague, in the moment after.
+            done("groups", "rename", "editors", "redaction")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_and_rename)
+    result = run("permissions", "revoke", "publish", "redaction")
+    if is_granted_again:
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "Error: It was revoked, but somebody has given it again meanwhile: to 'redaction'. "
+            "Revoke it again, unless that is right.\n",
+        )
+    else:
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert permissions.find_sections("redaction") == (
+        {"publish", "write"} if is_granted_again else {"write"}
+    )
+
+
 def test_rename_to_a_group_that_somebody_makes_meanwhile(
     run, *, staff, groups, permissions, monkeypatch
 ):
