@@ -20,15 +20,13 @@ from repoze.what.adapters import (
 )
 from repoze.what.plugins.redis import (
     Adapters,
+    LeftPermissions,
     RedisGroupAdapter,
     RedisPermissionAdapter,
+    RenamingInterrupted,
     TooFewReplicas,
 )
-from repoze.what.plugins.redis.renaming import (
-    LeftPermissions,
-    RenamingInterrupted,
-    name_while_renamed,
-)
+from repoze.what.plugins.redis.renaming import name_while_renamed
 
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()}
 PERMISSIONS = {"publish": {"editors"}, "write": {"editors", "writers"}, "sell": set()}

@@ -20,6 +20,7 @@ from .findings import Finding, Problem
 from .layouts.replication import TooFewReplicas
 from .near_cache.cache import NearCacheInfo
 from .pair import Adapters, adapters_from_settings
+from .renaming import LeftPermissions, RenamingInterrupted
 
 __all__ = [
     "AdapterError",
@@ -29,11 +30,13 @@ __all__ = [
     "Finding",
     "ItemNotPresentError",
     "ItemPresentError",
+    "LeftPermissions",
     "NearCacheInfo",
     "NonExistingSectionError",
     "Problem",
     "RedisGroupAdapter",
     "RedisPermissionAdapter",
+    "RenamingInterrupted",
     "SourceError",
     "SourceUnavailable",
     "TooFewReplicas",

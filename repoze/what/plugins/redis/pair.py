@@ -97,8 +97,11 @@ class Adapters(NamedTuple):
         :raises ItemPresentError: where it is not, but has permissions, which the members would
             have at once.
         :raises SourceError: where an adapter is not writable, or a name is refused; in steps, also
-            where another renaming of one of them was interrupted, somebody has left permissions to
-            one of the names meanwhile, or an adapter has ``read_from`` or a ``near_cache``.
+            where an adapter has ``read_from`` or a ``near_cache``.
+        :raises RenamingInterrupted: in steps, where another renaming of one of them was
+            interrupted. Nothing is done.
+        :raises LeftPermissions: in steps, where it is done, but somebody has left permissions to
+            one of the names meanwhile.
         """
         name, new_name = _name(group), _name(new_group)
         moved = None
@@ -114,7 +117,8 @@ class Adapters(NamedTuple):
         `rename_group` is; elsewhere they are revoked first.
 
         :raises NonExistingSectionError: where there is no *group*.
-        :raises SourceError: as `rename_group` does.
+        :raises SourceError: as `rename_group` does. So are `RenamingInterrupted` and
+            `LeftPermissions`.
         """
         name = _name(group)
         revoked = None
