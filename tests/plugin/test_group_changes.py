@@ -918,7 +918,10 @@ def test_one_step_does_what_the_steps_do(server):
     random = Random(11)
     names, rights = ["a", "b", "c", "d -> e", "Ä"], ["read", "write", "sell"]
     client = server.client()
-    pairs = [connect(client), connect(client, **ONE)]
+    apart = Adapters(
+        RedisGroupAdapter(client, 4, **TWO), RedisPermissionAdapter(client, 5, namespace="others")
+    )
+    pairs = [connect(client), connect(client, **ONE), apart]
     for pair in pairs:
         for right in rights:
             pair.permissions.create_section(right)
@@ -942,7 +945,8 @@ def test_one_step_does_what_the_steps_do(server):
             except AdapterError as error:
                 answer = type(error), str(error).split(" (Redis at")[0]
             found.append((answer, sources(pair)))
-        assert found[0] == found[1]
+        assert found[0] == found[1] == found[2]
         outcomes[type(found[0][0])] += 1
     assert outcomes.keys() == {set, tuple, type(None)}
-    assert pairs[1].groups.check() == pairs[1].permissions.check() == []
+    for pair in pairs[1:]:
+        assert pair.groups.check() == pair.permissions.check() == []
