@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import suppress
+from functools import partialmethod
 
 import pytest
 
@@ -233,14 +234,13 @@ def test_revoked_while_a_rename_is_completed(
         run("groups", "rename", "editors", "redaction")
     for permission in granted:
         permissions.include_items(permission, ["redaction"])
-    exclude_item = RedisPermissionAdapter.exclude_item
+    merge_item = RedisPermissionAdapter._merge_item
 
-    def exclude_too_late(adapter, permission, group):
-        if (permission, group) == ("publish", WAITING):
-            exclude_item(permissions, permission, group)
-        exclude_item(adapter, permission, group)
+    def merge_too_late(adapter, *names):
+        permissions.exclude_item("publish", WAITING)
+        return merge_item(adapter, *names)
 
-    monkeypatch.setattr(RedisPermissionAdapter, "exclude_item", exclude_too_late)
+    monkeypatch.setattr(RedisPermissionAdapter, "_merge_item", merge_too_late)
     assert done("groups", "rename", "editors", "redaction") == (
         "Permissions that go along: 'write'\n"
     )
@@ -248,52 +248,61 @@ def test_revoked_while_a_rename_is_completed(
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["exclude_item", "include_item"])
 @pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
 def test_what_was_granted_since_is_revoked_while_it_goes_along(
-    run, *, staff, groups, permissions, monkeypatch, step, is_done, error
+    run, *, staff, groups, permissions, monkeypatch, is_done, error
 ):
-    """It does not come back, whatever is interrupted; at worst, a right is missing, and told of."""
+    """It does not come back, whatever is interrupted."""
     permissions.rename_item("editors", WAITING)
     permissions.include_item("sell", "editors")
-    exclude_item = RedisPermissionAdapter.exclude_item
-    find_sections = RedisPermissionAdapter.find_sections
-    asked = []
+    rename_item = RedisPermissionAdapter.rename_item
 
-    def find_and_revoke(adapter, group):
-        found = find_sections(adapter, group)
-        asked.append(group)
-        if asked[-2:] == [WAITING, "editors"]:
+    def revoke_and_rename(adapter, *names):
+        try:
+            return rename_item(adapter, *names)
+        except ItemPresentError:
             # Just now, and a moment too late to be seen.
-            exclude_item(permissions, "sell", "editors")
-        return found
+            permissions.exclude_item("sell", "editors")
+            raise
 
     with monkeypatch.context() as patch:
-        patch.setattr(RedisPermissionAdapter, "find_sections", find_and_revoke)
-        interrupt(patch, (RedisPermissionAdapter, step, 1), error(GONE), is_done=is_done)
+        patch.setattr(RedisPermissionAdapter, "rename_item", revoke_and_rename)
+        interrupt(patch, (RedisPermissionAdapter, "_merge_item", 1), error(GONE), is_done=is_done)
         run("groups", "rename", "editors", "redaction")
     run("groups", "rename", "editors", "redaction")
     assert permissions.get_section_items("sell") == set()
     assert permissions.find_sections("redaction") == {"publish", "write"}
 
 
-def test_what_the_new_group_had_is_revoked_meanwhile(
-    run, *, staff, groups, permissions, monkeypatch
+@pytest.mark.parametrize("number", range(6))
+def test_what_is_granted_and_revoked_while_a_rename_is_completed(
+    run, *, staff, groups, permissions, monkeypatch, number
 ):
-    with monkeypatch.context() as patch:
-        interrupt(patch, STEPS[1], SourceUnavailable(GONE), is_done=True)
-        run("groups", "rename", "editors", "redaction")
-    permissions.include_item("publish", "redaction")
-    exclude_item = RedisPermissionAdapter.exclude_item
+    """Where that was told as done, it does not come back: whichever call it came between."""
+    permissions.rename_item("editors", WAITING)
+    groups.edit_section("editors", "redaction")
+    permissions.include_item("sell", "redaction")
+    names = ("find_sections", "rename_item", "_merge_item", "exclude_item", "include_item")
+    calls, results = [], []
 
-    def exclude_both(adapter, permission, group):
-        exclude_item(adapter, permission, group)
-        if permission == "publish":
-            exclude_item(permissions, permission, "redaction")
+    def colleague(adapter, operation, *arguments):
+        calls.append(arguments)
+        command = {number: "grant", number + 1: "revoke"}.get(len(calls) - 1)
+        if command:
+            with monkeypatch.context() as patch:
+                for name, own in operations.items():
+                    patch.setattr(RedisPermissionAdapter, name, own)
+                results.append(run("permissions", command, "publish", "redaction"))
+        return operation(adapter, *arguments)
 
-    monkeypatch.setattr(RedisPermissionAdapter, "exclude_item", exclude_both)
+    operations = {name: getattr(RedisPermissionAdapter, name) for name in names}
+    for name, operation in operations.items():
+        monkeypatch.setattr(RedisPermissionAdapter, name, partialmethod(colleague, operation))
     run("groups", "rename", "editors", "redaction")
-    assert permissions.find_sections("redaction") == {"write"}
+    assert calls
+    has_it = "redaction" in permissions.get_section_items("publish")
+    is_told = any(result.stderr for result in results[1:])
+    assert has_it == (len(results) < 2 or is_told)
 
 
 def test_revoking_what_is_set_aside(run, done, *, staff, groups, permissions, monkeypatch):
@@ -324,16 +333,38 @@ def test_revoking_what_is_set_aside_and_was_granted_again(
     assert done("permissions", "revoke", "sell", "redaction") == ""
 
 
-@pytest.mark.parametrize("error", [SourceUnavailable, KeyboardInterrupt])
-def test_right_that_may_be_missing_is_told_of(
-    run, *, staff, groups, permissions, monkeypatch, error
+@pytest.mark.parametrize("is_granted_again", [False, True])
+def test_revoking_while_a_rename_is_completed(
+    run, done, *, staff, groups, permissions, monkeypatch, is_granted_again
 ):
+    """It has come back when what is set aside is looked for, and is told of or revoked."""
     permissions.rename_item("editors", WAITING)
-    permissions.include_item("sell", "editors")
-    with monkeypatch.context() as patch:
-        interrupt(patch, (RedisPermissionAdapter, "include_item", 1), error(GONE), is_done=False)
-        result = run("groups", "rename", "editors", "redaction")
-    assert f"Look whether \"{WAITING}\" has 'sell', which may have been taken" in result.stderr
+    groups.edit_section("editors", "redaction")
+    if is_granted_again:
+        permissions.include_item("publish", "redaction")
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def exclude_and_rename(adapter, *arguments):
+        monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_items)
+        try:
+            exclude_items(adapter, *arguments)
+        finally:
+            # A colleague, in the moment after.
+            done("groups", "rename", "editors", "redaction")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_and_rename)
+    result = run("permissions", "revoke", "publish", "redaction")
+    if is_granted_again:
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "Error: It was revoked, but somebody has given it again meanwhile: to 'redaction'. "
+            "Revoke it again, unless that is right.\n",
+        )
+    else:
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert permissions.find_sections("redaction") == (
+        {"publish", "write"} if is_granted_again else {"write"}
+    )
 
 
 def test_rename_to_a_group_that_somebody_makes_meanwhile(

@@ -20,15 +20,13 @@ from repoze.what.adapters import (
 )
 from repoze.what.plugins.redis import (
     Adapters,
+    LeftPermissions,
     RedisGroupAdapter,
     RedisPermissionAdapter,
+    RenamingInterrupted,
     TooFewReplicas,
 )
-from repoze.what.plugins.redis.renaming import (
-    LeftPermissions,
-    RenamingInterrupted,
-    name_while_renamed,
-)
+from repoze.what.plugins.redis.renaming import name_while_renamed
 
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "interns": set()}
 PERMISSIONS = {"publish": {"editors"}, "write": {"editors", "writers"}, "sell": set()}
@@ -46,7 +44,8 @@ CHANGES = {
 }
 WAITING = name_while_renamed("editors", "redaction")
 ONE = {"db": 3, "namespace": "tests"}
-PLACES = {"plain": {}, "two databases": {"namespace": "tests"}, "one database": ONE}
+TWO = {"namespace": "tests"}
+PLACES = {"plain": {}, "two databases": TWO, "one database": ONE}
 FORMATS = ("{tests}:groups:format", "{tests}:permissions:format")
 
 changes = pytest.mark.parametrize("name", CHANGES)
@@ -91,6 +90,20 @@ def stored(server):
             (number, key): raw.dump(key) for key in raw.scan_iter() if not key.endswith(b":done")
         }
     return found
+
+
+def raw_of(pair, key):
+    """The client of the database that *key* lies in."""
+    return (pair.groups if ":groups:" in key else pair.permissions).db_connection
+
+
+def formats(pair):
+    return [raw_of(pair, key).get(key) for key in FORMATS]
+
+
+def delete_formats(pair):
+    for key in FORMATS:
+        raw_of(pair, key).delete(key)
 
 
 def in_front(adapter):
@@ -283,44 +296,107 @@ def test_operation_of_one_adapter_alone(server, monkeypatch, name):
     ("of_groups", "of_permissions"),
     [
         ({"db": 3, "namespace": "a"}, {"db": 3, "namespace": "b"}),
-        ({"db": 3, "namespace": "a"}, {"db": 4, "namespace": "a"}),
+        ({"db": 3, "namespace": "a"}, {"db": 4, "namespace": "b"}),
+        ({"db": 0, "namespace": "a"}, {"db": 4, "namespace": "a"}),
         ({"db": 3, "namespace": "a"}, {"db": 4}),
         ({"db": 3}, {"db": 4, "namespace": "a"}),
     ],
 )
 def test_sources_in_two_places(server, of_groups, of_permissions):
-    client = server.client()
-    pair = filled(
-        Adapters(
-            RedisGroupAdapter(client, **of_groups), RedisPermissionAdapter(client, **of_permissions)
+    is_one_step = "namespace" in of_groups and "namespace" in of_permissions
+    with Proxy(server.port) as proxy:
+        client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
+        pair = filled(
+            Adapters(
+                RedisGroupAdapter(client, **of_groups),
+                RedisPermissionAdapter(client, **of_permissions),
+            )
         )
+        for change, expected in CHANGES.values():
+            # The server has no script yet.
+            with pytest.raises(NonExistingSectionError):
+                change(pair._replace(groups=RedisGroupAdapter(client, 9, namespace="a")))
+            before = proxy.round_trips
+            assert change(pair) == {"publish", "write"}
+            assert (proxy.round_trips - before == 1) == is_one_step
+            check_state(pair, expected)
+            if expected is RENAMED:
+                assert pair.rename_group("redaction", "editors") == {"publish", "write"}
+
+
+@changes
+def test_database_that_no_script_may_select(server, name):
+    """Or none twice. Then it takes steps, on two connections."""
+    change, expected = CHANGES[name]
+    client = server.client()
+    client.execute_command(
+        *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "~*", "&*", "+@all"),
+        *("-select", "+select|4"),
     )
-    assert pair.rename_group("editors", "redaction") == {"publish", "write"}
-    assert sources(pair) == RENAMED
-    assert pair.delete_group("redaction") == {"publish", "write"}
-    assert sources(pair) == DELETED
+    try:
+        guest = server.client(username="guest", password="guest")
+        pair = filled(
+            Adapters(
+                RedisGroupAdapter(guest, 0, namespace="tests"),
+                RedisPermissionAdapter(guest, 4, namespace="tests"),
+            )
+        )
+        assert pair.groups._layout.changes_with(pair.permissions._layout)
+        assert change(pair) == {"publish", "write"}
+        check_state(pair, expected)
+    finally:
+        client.acl_deluser("guest")
+
+
+@changes
+@pytest.mark.parametrize("number", [2, 3])
+def test_permissions_that_the_user_may_only_read(server, name, number):
+    """But for the key that the server knows of before it runs a script. Nothing is half done."""
+    client = server.client()
+    if servers.version(server.executable).startswith("redis-6"):
+        pytest.skip("it has no such rule")
+    of_permissions = {"db": number, "namespace": "tests"}
+    pair = filled(
+        Adapters(RedisGroupAdapter(client, **ONE), RedisPermissionAdapter(client, **of_permissions))
+    )
+    client.execute_command(
+        *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "+@all"),
+        *("~{tests}:groups:*", "~{tests}:permissions:sections", "%R~{tests}:permissions:*"),
+    )
+    try:
+        guest = server.client(username="guest", password="guest")
+        with pytest.raises(SourceError, match=r"server's ACL.* Nothing was written\.$") as raised:
+            CHANGES[name][0](
+                Adapters(
+                    RedisGroupAdapter(guest, **ONE), RedisPermissionAdapter(guest, **of_permissions)
+                )
+            )
+        assert raised.value.written is False
+        check_state(pair, (GROUPS, PERMISSIONS))
+    finally:
+        client.acl_deluser("guest")
 
 
 class TestOneStep:
-    """Both sources are in one namespace of one database: one script changes both."""
+    """Both sources have a namespace on one server: one script changes both."""
+
+    @pytest.fixture(params=["one database", "two databases"])
+    def options(self, request):
+        return PLACES[request.param]
 
     @pytest.fixture
-    def pair(self, server):
-        return filled(connect(server.client(), **ONE))
+    def pair(self, server, options):
+        return filled(connect(server.client(), **options))
 
     @pytest.fixture
-    def raw(self, pair):
-        return pair.groups.db_connection
-
-    @pytest.fixture
-    def proxied(self, pair, server):
+    def proxied(self, pair, server, options):
         """A proxy, and a pair that is connected to it; the server has the scripts."""
         pair.groups.create_section("x")
         pair.rename_group("x", "y")
         pair.delete_group("y")
         with Proxy(server.port) as proxy:
             client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
-            through = connect(client, **ONE)
+            through = connect(client, **options)
             # So that it knows of a write.
             through.groups.set_section_items("interns", [])
             yield proxy, through
@@ -409,11 +485,12 @@ class TestOneStep:
 
     @changes
     @pytest.mark.parametrize("has_format", [False, True])
-    def test_memory_is_out(self, pair, raw, server, name, has_format):
+    def test_memory_is_out(self, pair, server, name, has_format):
         """A right can still be taken away, but nothing be added."""
         if not has_format:
-            raw.delete(*FORMATS)
+            delete_formats(pair)
         before = stored(server)
+        raw = server.client()
         raw.config_set("maxmemory", 1)
         try:
             if name == "rename_group":
@@ -430,20 +507,23 @@ class TestOneStep:
             assert stored(server) == before
         else:
             check_state(pair, DELETED)
-            assert raw.mget(FORMATS) == [b"1", b"1"]
+            assert formats(pair) == [b"1", b"1"]
 
     @changes
-    def test_key_of_another_type(self, pair, raw, server, name):
+    def test_key_of_another_type(self, pair, server, name):
         """For each key that there is, and that would be: nothing is half done."""
         new = [
             *("groups:section:redaction", "permissions:item:redaction", "groups:done:"),
-            f"permissions:item:{WAITING}",
+            *("permissions:done:", f"permissions:item:{WAITING}"),
         ]
-        keys = {*raw.keys(), *(f"{{tests}}:{each}".encode() for each in new)}
+        raws = [adapter.db_connection for adapter in pair]
+        keys = {key.decode() for raw in raws for key in raw.scan_iter()}
+        keys |= {f"{{tests}}:{each}" for each in new}
         refused = set()
         for key in sorted(keys):
             server.empty()
             filled(pair)
+            raw = raw_of(pair, key)
             if raw.type(key) == b"string":
                 raw.delete(key)
                 raw.sadd(key, "no string")
@@ -453,9 +533,9 @@ class TestOneStep:
             try:
                 CHANGES[name][0](pair)
             except AdapterError as error:
-                refused.add(key.decode().removeprefix("{tests}:"))
+                refused.add(key.removeprefix("{tests}:"))
                 assert stored(server) == before, key
-                if not key.endswith(b"groups:section:redaction"):
+                if not key.endswith("groups:section:redaction"):
                     told = "Rename or remove that key; check() finds it."
                     assert told in str(error)  # noqa: PT017
                 assert error.written is False  # noqa: PT017
@@ -463,40 +543,62 @@ class TestOneStep:
             *("groups:sections", "groups:section:editors", "groups:item:rosa", "groups:item:ben"),
             *("permissions:item:editors", "permissions:section:publish", "groups:done"),
             *("permissions:section:write", "groups:format", "permissions:format", "groups:done:"),
+            "permissions:done:",
         }
-        assert refused == (ours | {*new} if name == "rename_group" else ours)
+        of_renaming = {*new, "permissions:sections"}
+        assert refused == (ours | of_renaming if name == "rename_group" else ours)
 
-    def test_users_without_a_group(self, pair, raw, server):
-        raw.sadd("{tests}:groups:section:redaction", "mallory")
+    def test_users_without_a_group(self, pair, server):
+        pair.groups.db_connection.sadd("{tests}:groups:section:redaction", "mallory")
         before = stored(server)
         with pytest.raises(SourceError, match=r"INCONSISTENT.*check\(\) finds") as raised:
             pair.rename_group("editors", "redaction")
         assert raised.value.written is False
         assert stored(server) == before
 
+    @pytest.mark.parametrize("damage", ["section", "name"])
+    def test_what_the_index_alone_says_is_not_made_true(self, pair, damage):
+        raw = pair.permissions.db_connection
+        if damage == "section":
+            raw.srem("{tests}:permissions:section:publish", "editors")
+        else:
+            raw.srem("{tests}:permissions:sections", "publish")
+        assert pair.rename_group("editors", "redaction") == {"write"}
+        assert pair.permissions.find_sections("redaction") == {"write"}
+        assert pair.permissions.find_sections("editors") == set()
+
+    def test_what_the_index_alone_keeps_is_not_handed_on(self, pair):
+        """Of a renaming that was interrupted; who revokes it finds nothing that is set aside."""
+        pair.permissions.rename_item("editors", WAITING)
+        pair.groups.edit_section("editors", "redaction")
+        raw = pair.permissions.db_connection
+        raw.srem("{tests}:permissions:section:publish", WAITING)
+        assert pair.rename_group("editors", "redaction") == {"write"}
+        assert pair.permissions.find_sections("redaction") == {"write"}
+
     @changes
     @pytest.mark.parametrize("key", FORMATS)
-    def test_newer_format(self, pair, raw, server, name, key):
-        raw.set(key, "2")
+    def test_newer_format(self, pair, server, name, key):
+        raw_of(pair, key).set(key, "2")
         before = stored(server)
         with pytest.raises(SourceError, match=r"NEWER .*'2'.* Upgrade .*Nothing was") as raised:
             CHANGES[name][0](pair)
         assert raised.value.written is False
         assert stored(server) == before
 
-    def test_format_is_set_where_something_is_written(self, pair, raw):
-        raw.delete(*FORMATS)
+    def test_format_is_set_where_something_is_written(self, pair):
+        delete_formats(pair)
         for refused in (
             lambda: pair.rename_group("editors", "writers"),
             lambda: pair.delete_group("nobody"),
         ):
             with pytest.raises(AdapterError):
                 refused()
-            assert raw.mget(FORMATS) == [None, None]
+            assert formats(pair) == [None, None]
         pair.rename_group("interns", "trainees")
-        assert raw.mget(FORMATS) == [b"1", None]
+        assert formats(pair) == [b"1", None]
         pair.rename_group("editors", "redaction")
-        assert raw.mget(FORMATS) == [b"1", b"1"]
+        assert formats(pair) == [b"1", b"1"]
 
     @changes
     def test_what_is_kept_for_another_name_stays(self, pair, name):
@@ -529,10 +631,10 @@ class TestOneStep:
         pair.rename_group("editors", "everybody")
 
     @changes
-    def test_replicas_have_to_confirm_it(self, server, pair, name):
+    def test_replicas_have_to_confirm_it(self, server, pair, name, options):
         change, expected = CHANGES[name]
         waiting = Adapters(
-            RedisGroupAdapter(server.client(), **ONE, wait_replicas=1), pair.permissions
+            RedisGroupAdapter(server.client(), **options, wait_replicas=1), pair.permissions
         )
         with pytest.raises(TooFewReplicas, match=name) as raised:
             change(waiting)
@@ -540,19 +642,45 @@ class TestOneStep:
         check_state(pair, expected)
 
     @changes
-    def test_it_is_saved(self, server, pair, name):
+    def test_it_is_saved(self, server, pair, name, options):
         client = server.client()
         client.config_resetstat()
-        CHANGES[name][0](Adapters(RedisGroupAdapter(client, **ONE, save="sync"), pair.permissions))
+        CHANGES[name][0](
+            Adapters(RedisGroupAdapter(client, **options, save="sync"), pair.permissions)
+        )
         assert client.info("commandstats")["cmdstat_save"]["calls"] == 1
 
     @changes
+    def test_it_is_saved_for_the_permissions_alone(self, server, pair, name, options):
+        """By the steps, where each is as durable as its adapter makes it."""
+        client = server.client()
+        client.config_resetstat()
+        permissions = RedisPermissionAdapter(client, **options, save="sync")
+        CHANGES[name][0](pair._replace(permissions=permissions))
+        assert client.info("commandstats")["cmdstat_save"]["calls"] >= 1
+
+    @pytest.mark.parametrize("stricter", [{"wait_replicas": 1}, {"save": "sync"}], ids=str)
+    def test_durability_of_one_adapter(self, server, pair, options, stricter):
+        strict = connect(server.client(), **options, **stricter)
+        layouts = {
+            name: [adapter._layout for adapter in both]
+            for name, both in (("strict", strict), ("lax", pair))
+        }
+        for groups, permissions, is_one_step in (
+            ("strict", "strict", True),
+            ("strict", "lax", True),
+            ("lax", "strict", False),
+        ):
+            changed = layouts[groups][0].changes_with(layouts[permissions][1])
+            assert changed == is_one_step
+
+    @changes
     @pytest.mark.parametrize("faults", [0, 2])
-    def test_near_caches_forget(self, proxied, name, faults):
+    def test_near_caches_forget(self, proxied, name, faults, options):
         """Also where the outcome is unknown."""
         proxy, _ = proxied
         client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
-        pair = connect(client, **ONE, near_cache=True)
+        pair = connect(client, **options, near_cache=True)
         forgotten = {}
         with pair.groups, pair.permissions:
             pair.groups.set_section_items("interns", [])
@@ -577,15 +705,15 @@ class TestOneStep:
             check_state(pair, CHANGES[name][1])
 
     @changes
-    def test_lookups_at_a_replica_do_not_matter(self, server, pair, name):
+    def test_lookups_at_a_replica_do_not_matter(self, server, pair, name, options):
         """What is to be known is read where it is written."""
         change, expected = CHANGES[name]
         gone = redis.Redis(host=servers.HOST, port=servers.free_port())
-        assert change(connect(server.client(), **ONE, read_from=gone)) == {"publish", "write"}
+        assert change(connect(server.client(), **options, read_from=gone)) == {"publish", "write"}
         check_state(pair, expected)
 
     @changes
-    def test_command_without_the_permission(self, server, pair, name):
+    def test_command_without_the_permission(self, server, pair, name, options):
         """Whichever one command a user may not use, it is done whole or not at all."""
         client = server.client()
         refused = set()
@@ -596,14 +724,13 @@ class TestOneStep:
         for command in commands:
             server.empty()
             filled(pair)
-            client.delete(*FORMATS)
-            pair.groups.db_connection.delete(*FORMATS)
+            delete_formats(pair)
             client.execute_command(
                 *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "~*", "+@all", f"-{command}")
             )
             try:
                 guest = server.client(username="guest", password="guest")
-                CHANGES[name][0](connect(guest, **ONE))
+                CHANGES[name][0](connect(guest, **options))
             except SourceError as error:
                 assert "server's ACL" in str(error)  # noqa: PT017
                 assert error.written is False  # noqa: PT017
@@ -642,6 +769,29 @@ def test_two_clients_of_a_cluster(executable, name):
     check_state(pair, expected)
 
 
+@changes
+def test_node_of_a_cluster_that_has_both_slots(executable, name):
+    """It is asked as a server: no script may have keys of two slots there."""
+    whole = cluster.running(executable)
+    whole.empty()
+    change, expected = CHANGES[name]
+    slots = {f"tests{number}": whole.client().keyslot(f"{{tests{number}}}") for number in range(9)}
+    port, *_ = (node.port for node in whole.nodes if node.is_primary())
+    one, other, *_ = (
+        namespace for namespace, slot in slots.items() if whole.primary(slot).port == port
+    )
+    client = redis.Redis(host=servers.HOST, port=port)
+    pair = filled(
+        Adapters(
+            RedisGroupAdapter(client, 0, namespace=one),
+            RedisPermissionAdapter(client, 0, namespace=other),
+        )
+    )
+    assert pair.groups._layout.changes_with(pair.permissions._layout)
+    assert change(pair) == {"publish", "write"}
+    check_state(pair, expected)
+
+
 class TestSteps:
     @pytest.fixture
     def pair(self, server):
@@ -651,10 +801,11 @@ class TestSteps:
     @pytest.mark.parametrize("kind", ["groups", "permissions"])
     @pytest.mark.parametrize("shortcut", ["read_from", "near_cache"])
     def test_adapter_that_may_not_know_the_latest_writes(self, server, name, kind, shortcut):
-        options = {"namespace": "tests"}
-        pair = filled(connect(server.client(), **options))
+        pair = filled(connect(server.client(), **TWO))
         value = server.client() if shortcut == "read_from" else True
-        adapter = type(getattr(pair, kind))(server.client(), **options, **{shortcut: value})
+        # Of another client, so that no script is to change both.
+        client = server.client(socket_timeout=50)
+        adapter = type(getattr(pair, kind))(client, **TWO, **{shortcut: value})
         with adapter, pytest.raises(SourceError, match="may not see the latest writes") as raised:
             CHANGES[name][0](pair._replace(**{kind: adapter}))
         assert raised.value.written is False
@@ -767,7 +918,10 @@ def test_one_step_does_what_the_steps_do(server):
     random = Random(11)
     names, rights = ["a", "b", "c", "d -> e", "Ä"], ["read", "write", "sell"]
     client = server.client()
-    pairs = [connect(client), connect(client, **ONE)]
+    apart = Adapters(
+        RedisGroupAdapter(client, 4, **TWO), RedisPermissionAdapter(client, 5, namespace="others")
+    )
+    pairs = [connect(client), connect(client, **ONE), apart]
     for pair in pairs:
         for right in rights:
             pair.permissions.create_section(right)
@@ -791,7 +945,8 @@ def test_one_step_does_what_the_steps_do(server):
             except AdapterError as error:
                 answer = type(error), str(error).split(" (Redis at")[0]
             found.append((answer, sources(pair)))
-        assert found[0] == found[1]
+        assert found[0] == found[1] == found[2]
         outcomes[type(found[0][0])] += 1
     assert outcomes.keys() == {set, tuple, type(None)}
-    assert pairs[1].groups.check() == pairs[1].permissions.check() == []
+    for pair in pairs[1:]:
+        assert pair.groups.check() == pair.permissions.check() == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import ItemNotPresentError, SourceError
 from repoze.what.plugins.redis import Finding, RedisGroupAdapter
 
 KEY = "{tests}:groups:"
@@ -53,6 +53,16 @@ class TestIndex:
         assert groups.repair() == [finding]
         assert groups.check() == []
         assert groups.find_sections(credentials("rms")) == {"admins", "php"}
+
+    def test_item_that_is_only_indexed_keeps_nothing_when_it_is_renamed(self, groups, raw):
+        raw.sadd(f"{KEY}item:ada", "php", "nowhere")
+        assert groups.rename_item("ada", "lovelace") == {"admins"}
+        assert groups.find_sections(credentials("lovelace")) == {"admins"}
+        assert groups.check() == []
+        raw.sadd(f"{KEY}item:mallory", "php")
+        with pytest.raises(ItemNotPresentError):
+            groups.rename_item("mallory", "mallet")
+        assert groups.find_sections(credentials("mallet")) == set()
 
     def test_item_that_is_only_indexed(self, groups, raw):
         raw.sadd(KEY + "item:ada", "php")

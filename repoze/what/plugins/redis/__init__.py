@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .layouts.replication import TooFewReplicas
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
+    from .renaming import LeftPermissions, RenamingInterrupted
 
 __all__ = [
     "AdapterError",
@@ -30,11 +31,13 @@ __all__ = [
     "Finding",
     "ItemNotPresentError",
     "ItemPresentError",
+    "LeftPermissions",
     "NearCacheInfo",
     "NonExistingSectionError",
     "Problem",
     "RedisGroupAdapter",
     "RedisPermissionAdapter",
+    "RenamingInterrupted",
     "SourceError",
     "SourceUnavailable",
     "TooFewReplicas",
@@ -56,11 +59,13 @@ _MODULES = {
     "Finding": ".findings",
     "ItemNotPresentError": "repoze.what.adapters",
     "ItemPresentError": "repoze.what.adapters",
+    "LeftPermissions": ".renaming",
     "NearCacheInfo": ".near_cache.cache",
     "NonExistingSectionError": "repoze.what.adapters",
     "Problem": ".findings",
     "RedisGroupAdapter": ".adapters",
     "RedisPermissionAdapter": ".adapters",
+    "RenamingInterrupted": ".renaming",
     "SourceError": "repoze.what.adapters",
     "SourceUnavailable": "repoze.what.adapters",
     "TooFewReplicas": ".layouts.replication",

@@ -317,6 +317,16 @@ class RedisAdapter(BaseSourceAdapter):
             self._layout.rename_item(encode_for_write(item), encode_for_write(new_item))
         )
 
+    def _merge_item(self, item: Name, new_item: Name) -> set[str]:
+        """Do as `rename_item`, but where sections have *new_item*, which is another, they keep it.
+
+        :raises ItemNotPresentError: where no section has *item*.
+        """
+        self._check_writable()
+        return decode_all(
+            self._layout.merge_item(encode_for_write(item), encode_for_write(new_item))
+        )
+
     def check(self) -> list[Finding]:
         """Return what is not as it should be in the source; nothing, if all is well.
 
@@ -612,7 +622,8 @@ class RedisGroupAdapter(RedisAdapter):
         layouts = self._layouts_changed(permissions)
         if layouts is None:
             return None
-        return decode_all(layouts[0].delete_group(layouts[1], encode_for_write(group)))
+        revoked = layouts[0].delete_group(layouts[1], encode_for_write(group))
+        return None if revoked is None else decode_all(revoked)
 
     def _layouts_changed(
         self, permissions: SourceAdapter
@@ -702,7 +713,7 @@ _LOOKUPS = (
 _STEPS = (
     *(*_LOOKUPS, "get_section_names", "edit_section", "delete_section", "include_item"),
     *("include_items", "exclude_item", "exclude_items", "remove_item", "rename_item"),
-    "_check_writable",
+    *("_merge_item", "_check_writable"),
 )
 
 

@@ -87,8 +87,9 @@ class Adapters(NamedTuple):
     def rename_group(self, group: Name, new_group: Name) -> set[str]:
         """Call *group* *new_group*, and return its permissions, which go along.
 
-        That is one step where both sources are in one namespace of one database, and no subclass
-        has operations of its own: it is done whole, once, or not at all. Elsewhere its permissions
+        That is one step where both sources have a namespace on one server (of a Redis Cluster: in
+        one slot), and no subclass has operations of its own: it is done whole, once, or not at all.
+        Elsewhere, and where the server's ACL keeps it from one of two databases, its permissions
         are set aside, it is renamed, and they are handed on. In between its members lack them, and
         nobody else has them; where that is interrupted, the error says to do it again.
 
@@ -97,8 +98,11 @@ class Adapters(NamedTuple):
         :raises ItemPresentError: where it is not, but has permissions, which the members would
             have at once.
         :raises SourceError: where an adapter is not writable, or a name is refused; in steps, also
-            where another renaming of one of them was interrupted, somebody has left permissions to
-            one of the names meanwhile, or an adapter has ``read_from`` or a ``near_cache``.
+            where an adapter has ``read_from`` or a ``near_cache``.
+        :raises RenamingInterrupted: in steps, where another renaming of one of them was
+            interrupted. Nothing is done.
+        :raises LeftPermissions: in steps, where it is done, but somebody has left permissions to
+            one of the names meanwhile.
         """
         name, new_name = _name(group), _name(new_group)
         moved = None
@@ -114,7 +118,8 @@ class Adapters(NamedTuple):
         `rename_group` is; elsewhere they are revoked first.
 
         :raises NonExistingSectionError: where there is no *group*.
-        :raises SourceError: as `rename_group` does.
+        :raises SourceError: as `rename_group` does. So are `RenamingInterrupted` and
+            `LeftPermissions`.
         """
         name = _name(group)
         revoked = None

@@ -318,38 +318,14 @@ def _rename(pair: Pair, group: str, new_group: str, waiting: str) -> AdapterErro
 
 
 def _hand_on(permissions: RedisPermissionAdapter, group: str, new_group: str) -> set[str]:
-    there = permissions.find_sections(new_group)
-    if not there:
-        with suppress(ItemNotPresentError):
+    # At once: what is revoked meanwhile is revoked before that, or after it.
+    with suppress(ItemNotPresentError):
+        try:
             return permissions.rename_item(group, new_group)
-        return set()
-    # An earlier run was interrupted, and somebody has granted more since.
-    moved = set()
-    for permission in sorted(permissions.find_sections(group)):
-        with suppress(ItemNotPresentError), _told_if_withheld(permission, new_group):
-            # Taken first: what somebody else revokes, just now, must not be given again.
-            permissions.exclude_item(permission, group)
-            moved.add(permission)
-            # What it had already, somebody may have revoked just now.
-            if permission not in there:
-                with suppress(ItemPresentError):
-                    permissions.include_item(permission, new_group)
-    return moved
-
-
-@contextmanager
-def _told_if_withheld(permission: str, group: str) -> Iterator[None]:
-    try:
-        yield
-    except ItemNotPresentError:
-        # Somebody else has revoked it.
-        raise
-    except BaseException as error:
-        error.add_note(
-            f"Look whether {described(group)} has {described(permission)}, which may have been "
-            "taken from it: then grant it again."
-        )
-        raise
+        except ItemPresentError:
+            # An earlier run was interrupted, and somebody has granted more since.
+            return permissions._merge_item(group, new_group)  # noqa: SLF001 - no one else needs it
+    return set()
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def create(sources: Sources, group: str, *, inherit: bool) -> None:
 def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bool) -> None:
     """Call GROUP NEW_NAME. Its permissions go along.
 
-    That is one step in one namespace of one database. Elsewhere its members lack them in between,
+    That is one step with a namespace on one server. Elsewhere its members lack them in between,
     and nobody else has them. Where that was interrupted, run it again.
     """
     pair = sources.adapters

@@ -108,8 +108,16 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
     except ItemNotPresentError:
         # It may be set aside for one of them, and would come back.
         refuse_interrupted(sources.adapters, groups, permission=permission)
-        raise
+        # Or it was until now, and has come back.
+        sources.permissions.exclude_items(permission, groups)
     try:
         refuse_interrupted(sources.adapters, groups, permission=permission)
     except RenamingInterrupted as kept:
         raise Failure(f"It is revoked, but would come back. {kept}") from None
+    # What was set aside until a moment ago is where it was to come by now.
+    back = set(groups) - sources.permissions.missing_items(permission, groups)
+    if back:
+        raise Failure(
+            "It was revoked, but somebody has given it again meanwhile: to "
+            f"{some(back)}. Revoke it again, unless that is right."
+        )

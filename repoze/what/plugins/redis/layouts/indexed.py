@@ -11,7 +11,7 @@ import redis
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
-from repoze.what.plugins.redis.connection.failures import Operation, source_error
+from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
 from repoze.what.plugins.redis.connection.replies import flag, number, texts
 from repoze.what.plugins.redis.names import decode, decode_all, described
 from repoze.what.plugins.redis.near_cache.cache import NearCache
@@ -36,8 +36,8 @@ class _Forgotten(AdapterError):  # noqa: N818 - it is no error, but an answer
         self.latest = latest
 
 
-class _Kept(AdapterError):  # noqa: N818 - it is no error, but an answer
-    """Steps of a renaming were interrupted, which is not for a script to go on with."""
+class _LeftToSteps(AdapterError):  # noqa: N818 - it is no error, but an answer
+    """One script is not to change both sources, or cannot. It has done nothing."""
 
 
 class IndexKeys:
@@ -213,11 +213,11 @@ class IndexedLayout(Layout):
 
     def changes_with(self, other: "IndexedLayout") -> bool:
         """Whether `rename_group` and `delete_group` can change *other*, too."""
-        ours, others = self._database, other._database  # noqa: SLF001 - its sibling
         return (
-            self.keys.namespace == other.keys.namespace
-            and ours.number == others.number
-            and ours.reaches(others)
+            # What is done by this one alone is as durable as *other* would make it.
+            self._wait_replicas >= other._wait_replicas  # noqa: SLF001 - its sibling
+            and (self._saving is not None or other._saving is None)  # noqa: SLF001
+            and self._database.reaches(other._database)  # noqa: SLF001
         )
 
     def rename_group(
@@ -227,36 +227,39 @@ class IndexedLayout(Layout):
 
         :param other: what this one `changes_with`.
         :param waiting: the item that there is where this is done in steps, and has not been ended.
-        :return: `None` where *waiting* is there. Nothing is done then.
+        :return: `None` where *waiting* is there, or the server does not have one script change
+            both. Nothing is done then.
         :raises NonExistingSectionError: where there is no *group*.
         :raises ExistingSectionError: where *new_group* is there, *group* itself included.
         :raises ItemPresentError: where it is not, and is an item of *other*.
         """
-        try:
-            return self._change_with(other, "rename_group", (group, new_group), waiting)
-        except _Kept:
-            return None
+        return self._change_with(other, "rename_group", (group, new_group), waiting)
 
-    def delete_group(self, other: "IndexedLayout", group: bytes) -> Sequence[bytes]:
+    def delete_group(self, other: "IndexedLayout", group: bytes) -> Sequence[bytes] | None:
         """Remove the section *group*, and the item of *other*, and return the sections of that.
 
         :param other: what this one `changes_with`.
+        :return: `None` where the server does not have one script change both. Nothing is done then.
         :raises NonExistingSectionError: where there is no *group*.
         """
         return self._change_with(other, "delete_group", (group,))
 
     def _change_with(
         self, other: "IndexedLayout", name: str, groups: tuple[bytes, ...], *more: bytes
-    ) -> Sequence[bytes]:
+    ) -> Sequence[bytes] | None:
         operation = Operation(name, groups, is_write=True)
+        databases = self._database, other._database  # noqa: SLF001 - its sibling
+        numbers = (b"%d" % each.number for each in databases)
         write = self._write(
             operation,
             self._JOINT_WRITES[name],
             (self.keys.sections, other.keys.sections),
-            (*groups, *more),
+            (*groups, *more, *numbers),
         )
         try:
             return self._carry_out(write)
+        except _LeftToSteps:
+            return None
         finally:
             # As in `_run`, which sees to the near cache of this one.
             near_cache = other._near_cache  # noqa: SLF001 - its sibling
@@ -334,13 +337,18 @@ class IndexedLayout(Layout):
             if known and exchange.lost_reply:
                 raise _has_forgotten() from None
             raise
+        except redis.ResponseError as error:
+            # A node of a cluster, asked as a server, may have both sources, in two slots.
+            if code_word(error) == "CROSSSLOT" and len(write.keys) > 1:
+                raise _LeftToSteps from error
+            raise
 
     def _refusal(self, reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError:
         match reply:
             case [b"forgotten", latest]:
                 return _Forgotten(latest)
-            case [b"kept"]:
-                return _Kept()
+            case [b"kept"] | [b"apart"]:
+                return _LeftToSteps()
             case [b"no group"]:
                 return no_group(decode(names[0]))
             case [b"group present"]:

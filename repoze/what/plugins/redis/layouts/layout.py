@@ -5,7 +5,7 @@ Sections and items are bytes here, and not empty; see `names`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any, ClassVar, TypeVar
@@ -394,6 +394,15 @@ class Layout(ABC):
         :raises ItemPresentError: where one has *new_item*.
         """
         return self._change("rename_item", item, new_item)
+
+    def merge_item(self, item: bytes, new_item: bytes) -> Sequence[bytes]:
+        """Put *new_item*, another, in the place of *item*, also where a section has both.
+
+        :return: the sections that had *item*.
+        :raises ItemNotPresentError: where none has it.
+        """
+        write = self._write_of(Operation("rename_item", (item, new_item), is_write=True))
+        return self._carry_out(replace(write, arguments=(*write.arguments, b"merging")))
 
     def _change(self, name: str, *names: bytes) -> Sequence[bytes]:
         return self._carry_out(self._write_of(Operation(name, names, is_write=True)))

@@ -14,10 +14,12 @@ end
 local permissions = probe_grants(group)
 
 begin(false)
+enter(2)
 for i = 1, #permissions do
   redis.call('SREM', permission_key(permissions[i]), group)
 end
 call_in_parts('SREM', grants_key(group), permissions, 1)
+enter(1)
 for i = 1, #users do
   redis.call('SREM', item_key(users[i]), group)
 end

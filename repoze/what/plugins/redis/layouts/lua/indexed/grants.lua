@@ -1,5 +1,5 @@
 -- The permissions of groups, in the source beside that of the groups: KEYS[2] is the key of its section
--- names.
+-- names. What is called a key here is in its database.
 
 local of_permissions = string.sub(KEYS[2], 1, -1 - #'sections')
 
@@ -11,14 +11,24 @@ local function grants_key(group)
   return of_permissions .. 'item:' .. group
 end
 
--- Reads what a group is permitted, and the keys of that; what has none leaves no trace in its source.
-local function probe_grants(group)
+-- What the index says that a group is permitted.
+local function grants_of(group)
+  enter(2)
   local permissions = redis.call('SMEMBERS', grants_key(group))
+  enter(1)
+  return permissions
+end
+
+-- As grants_of, and probes the keys of that; what has none leaves no trace in its source.
+local function probe_grants(group)
+  local permissions = grants_of(group)
+  enter(2)
   for i = 1, #permissions do
     probe(permission_key(permissions[i]))
   end
+  enter(1)
   if #permissions == 0 then
-    unset_formats[2] = nil
+    sources[2] = nil
   end
   return permissions
 end

@@ -1,18 +1,23 @@
 -- Gives an item another name, in every section.
 --
--- ARGV[3]: the item. ARGV[4]: its new name.
+-- ARGV[3]: the item. ARGV[4]: its new name. ARGV[5]: there where that may be an item already.
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
-local item, new_item = ARGV[3], ARGV[4]
-local sections = redis.call('SMEMBERS', item_key(item))
+local item, new_item, is_merging = ARGV[3], ARGV[4], ARGV[5]
+local indexed = redis.call('SMEMBERS', item_key(item))
+-- What the index alone says is not made true.
+local sections = {}
+for i = 1, #indexed do
+  if redis.call('SISMEMBER', section_key(indexed[i]), item) == 1 and has_section(indexed[i]) then
+    sections[#sections + 1] = indexed[i]
+  end
+end
 if #sections == 0 then
   return {'item absent'}
-elseif redis.call('EXISTS', item_key(new_item)) == 1 then
+elseif not is_merging and redis.call('EXISTS', item_key(new_item)) == 1 then
   return {'item taken'}
 end
-for i = 1, #sections do
-  probe(section_key(sections[i]))
-end
+probe(item_key(new_item))
 
 begin(true)
 for i = 1, #sections do
@@ -20,5 +25,5 @@ for i = 1, #sections do
   redis.call('SREM', section_key(sections[i]), item)
 end
 call_in_parts('SADD', item_key(new_item), sections, 1)
-call_in_parts('SREM', item_key(item), sections, 1)
+call_in_parts('SREM', item_key(item), indexed, 1)
 return done(sections)

@@ -1,7 +1,8 @@
 -- What all writes of the indexed layout begin with, and how they end.
 --
--- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot. Any that
--- follow are those of further sources that the script writes.
+-- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot. KEYS[2]: that
+-- of a second source, where the script writes two; the last two of ARGV are then the numbers of their
+-- databases.
 -- ARGV[1]: the token of this write. ARGV[2]: a member that was in the set of the latest writes before
 -- this one was first sent, or '' where its sender knows of none.
 --
@@ -10,10 +11,12 @@
 -- later is forgotten later; no clock has a part in it. Where that one has been forgotten, nothing is
 -- written, and the answer is {'forgotten', MEMBER} with one to know of next time.
 --
--- After that, a source in a newer format is left alone: an error, and nothing is written.
+-- After that, where the databases of two sources cannot be selected in turn, the answer is {'apart'}, and
+-- a source in a newer format is left alone, with an error. Nothing is written then.
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
 -- nothing of it probes it; it calls begin; it writes, with SADD and SREM alone; it returns done(...).
+-- It is in the database of the first source, but for what it does between enter(2) and enter(1).
 
 local MOST = 1000
 
@@ -38,17 +41,42 @@ if number then
   return reply
 end
 
--- By the number of their source in KEYS: the keys of the formats that are yet to be set.
-local unset_formats = {}
+local function database_of(source)
+  return ARGV[#ARGV - #KEYS + source]
+end
+
+local is_apart = #KEYS == 2 and database_of(1) ~= database_of(2)
+
+-- The database of a source, by its number in KEYS, is the one that what follows is asked of. A server
+-- has who called the script stay in the one that he has selected; fakeredis does not.
+local function enter(source)
+  if is_apart then
+    redis.call('SELECT', database_of(source))
+  end
+end
+
+if is_apart and (
+  redis.pcall('SELECT', database_of(2)).err or redis.pcall('SELECT', database_of(1)).err
+) then
+  return {'apart'}
+end
+
+-- By their number in KEYS: those that are to be written.
+local sources = {}
+local refusal
 for i = 1, #KEYS do
+  enter(i)
   local format_key = format_key_beside(KEYS[i])
   local format = redis.call('GET', format_key)
-  local refusal = newer_than_ours(format)
-  if refusal then
-    return refusal
-  elseif not format then
-    unset_formats[i] = format_key
-  end
+  refusal = refusal or newer_than_ours(format)
+  sources[i] = {
+    scratch = string.sub(KEYS[i], 1, -1 - #'sections') .. 'done:',
+    unset_format = not format and format_key,
+  }
+end
+enter(1)
+if refusal then
+  return refusal
 end
 
 local newest = redis.call('ZRANGE', writes, -1, -1, 'WITHSCORES')
@@ -92,24 +120,33 @@ local function items_held(section, is_held, outcome)
   return held
 end
 
--- Fails where the commands of a write are refused, and has then written nothing. Where memory is out,
--- what adds is refused; what takes away is not, for a script may add once it has removed. The formats
--- are last: a write that is refused leaves none.
+-- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
+-- memory is out, what adds is refused; what takes away is not, for a script may add once it has removed.
+-- The formats are last: a write that is refused leaves none.
 local function begin(is_adding)
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
   end
   redis.call('SREM', scratch, 'begun')
   redis.call('ZADD', writes, 'XX', 0, '')
-  for _, format_key in pairs(unset_formats) do
-    redis.call('SET', format_key, FORMAT, 'XX')
+  for number, source in pairs(sources) do
+    enter(number)
+    if source.unset_format then
+      redis.call('SET', source.unset_format, FORMAT, 'XX')
+    end
+    redis.call('SREM', source.scratch, 'begun')
+    redis.call('SADD', source.scratch, 'begun')
+    redis.call('SREM', source.scratch, 'begun')
   end
+  enter(1)
   redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)
-  redis.call('SADD', scratch, 'begun')
-  redis.call('SREM', scratch, 'begun')
-  for _, format_key in pairs(unset_formats) do
-    redis.call('SET', format_key, FORMAT)
+  for number, source in pairs(sources) do
+    if source.unset_format then
+      enter(number)
+      redis.call('SET', source.unset_format, FORMAT)
+    end
   end
+  enter(1)
 end
 
 -- Keeps the answer {'done', DETAIL, ...}, and returns it.

@@ -1,9 +1,9 @@
 -- Gives an item another name, in every section.
 --
--- ARGV[1]: the item. ARGV[2]: its new name.
+-- ARGV[1]: the item. ARGV[2]: its new name. ARGV[3]: there where that may be an item already.
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
-local item, new_item = ARGV[1], ARGV[2]
+local item, new_item, is_merging = ARGV[1], ARGV[2], ARGV[3]
 local sections = {}
 local is_taken = false
 each_section(function(section)
@@ -16,7 +16,7 @@ end)
 local first = next(sections)
 if not first then
   return {'item absent'}
-elseif is_taken then
+elseif is_taken and not is_merging then
   return {'item taken'}
 end
 
