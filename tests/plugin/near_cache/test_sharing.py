@@ -475,7 +475,7 @@ class TestInterruptions:
         be_impatient(monkeypatch)
         return connect(server.client(max_connections=1, socket_timeout=30))
 
-    def test_lookups(self, adapters, writer, server):
+    def test_lookups(self, adapters, writer, server, thorough):
         raw = writer.permissions.db_connection
         key = "{tests}:permissions:item:writers"
 
@@ -486,7 +486,7 @@ class TestInterruptions:
 
         wait_until_known(adapters)
         expected = change(1)
-        for number in points(partial(find, adapters)):
+        for number in points(partial(find, adapters), 1 if thorough else 3):
             for _ in range(2):
                 assert find(adapters) == expected
             wait_until_known(adapters)
@@ -496,11 +496,11 @@ class TestInterruptions:
         assert number_of_answers() == sum(info(adapter).answers for adapter in adapters)
         servers.wait_until(lambda: number_of_tracking_connections(server) == 1)
 
-    def test_revoked_afterwards(self, adapters, writer):
+    def test_revoked_afterwards(self, adapters, writer, thorough):
         raw = writer.permissions.db_connection
         wait_until_known(adapters)
         adapters.groups._near_cache.forget(None)
-        for number in points(partial(find, adapters)):
+        for number in points(partial(find, adapters), 1 if thorough else 3):
             granted = number % 2 == 0
             (raw.sadd if granted else raw.srem)("{tests}:permissions:item:writers", "write")
             raw.ping()
@@ -527,7 +527,7 @@ class TestInterruptions:
             adapters[:] = connect(server.client(socket_timeout=30))
             find(Adapters(*adapters))
 
-        for _ in points(ask_first, 1 if thorough else 61):
+        for _ in points(ask_first, 1 if thorough else 101):
             if len(adapters) == 2:
                 pair = Adapters(*adapters)
                 assert find(pair) == FOUND
