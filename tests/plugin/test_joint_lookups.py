@@ -13,6 +13,8 @@ from harness.operations import create_sections
 from harness.proxy import CUT_REPLY, HOLD_REPLY, Action, Fault, Point, Proxy
 from harness.sources import Permissions
 from harness.virtual_time import VirtualTime, virtual_time_client
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.sentinel import Sentinel
 
 from repoze.what.adapters import SourceError, SourceUnavailable, find_both, find_many
@@ -20,7 +22,9 @@ from repoze.what.middleware import AuthorizationMetadata
 from repoze.what.plugins.redis import Adapters, RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.connection import exchange
 from repoze.what.plugins.redis.connection.clients import way_to
+from repoze.what.plugins.redis.connection.replies import joined_texts
 from repoze.what.plugins.redis.layouts import layout
+from repoze.what.plugins.redis.names import decode
 
 ROSA = {"repoze.what.userid": "rosa"}
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "readers": {"ada"}, "none": set()}
@@ -105,6 +109,16 @@ def test_what_has_the_empty_name_is_nothing(server, options):
         of_permissions.sadd("everything", "")
         of_permissions.sadd("", "editors")
     assert groups.find_with_permissions(ROSA, permissions) == FOUND
+
+
+# Bytes of which some, next to each other, are a letter in UTF-8.
+NAMES = st.lists(st.sampled_from([0x41, 0x80, 0xA0, 0xBF, 0xC3, 0xE2, 0xED, 0xF0, 0x9F])).map(bytes)
+
+
+@given(st.lists(NAMES, min_size=1))
+def test_names_that_are_no_text(names):
+    """What is one text on its way is what each would be by itself."""
+    assert joined_texts(len(names), b"\0".join(names)) == list(map(decode, names))
 
 
 @pytest.mark.parametrize("name", ["\0", "a\0", "\0a", "a\0b", "rea\0ders"])

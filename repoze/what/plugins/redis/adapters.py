@@ -590,7 +590,7 @@ class RedisGroupAdapter(RedisAdapter):
         if name is None or sibling is None:
             return None
         found = self._layout.find_items_through(sibling._layout, name)  # noqa: SLF001 - its sibling
-        return None if found is None else decode_all(filter(None, found[1]))
+        return None if found is None else set(filter(None, found[1]))
 
     def rename_with_permissions(
         self, group: Name, new_group: Name, permissions: SourceAdapter, waiting: Name
@@ -676,7 +676,7 @@ class RedisGroupAdapter(RedisAdapter):
         if found is None:
             return self._ask_for_sections(items), None
         groups, permitted = found
-        return decode_all(filter(None, groups)), decode_all(filter(None, permitted))
+        return set(filter(None, groups)), set(filter(None, permitted))
 
     def _items(self, hints: Iterable[Any]) -> Collection[object]:
         return [self._user_id(hint) for hint in hints]

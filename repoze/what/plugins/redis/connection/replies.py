@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import InvalidResponse
 
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import decode, described
 
 _BYTES = frozenset((bytes,))
 
@@ -21,11 +21,11 @@ def texts(reply: Any) -> list[bytes] | set[bytes]:
     return reply
 
 
-def joined_texts(length: Any, reply: Any) -> list[bytes] | None:
+def joined_texts(length: Any, reply: Any) -> list[str] | None:
     """Return the *length* texts in *reply*, which has NUL between two; `None` if it is in one."""
     if not isinstance(reply, bytes):
         raise InvalidResponse(f"names were expected, not {described(reply)}")
-    found = reply.split(b"\0") if number(length) else []
+    found = decode(reply).split("\0") if number(length) else []
     if len(found) < length or (reply and not length):
         raise InvalidResponse(f"{length} names were expected, not {described(reply)}")
     return found if len(found) == length else None

@@ -96,17 +96,18 @@ class Layout(ABC):
 
     def find_sections_with(
         self, item: bytes, other: "Layout"
-    ) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+    ) -> tuple[Iterable[str], Iterable[str]] | None:
         """Return the sections that *item* is in, and those of *other* that any of these is in.
 
         One of them may be named more than once. What has the empty name is no section, and no item.
 
         :param other: what this one joins.
-        :return: `None` where each is to be asked by itself: the server cannot answer both at once,
+        :return: texts, as `decode` returns them; it takes half as long to make them of all at once.
+            `None` where each is to be asked by itself: the server cannot answer both at once,
             the user may not have it do so, or NUL is in a name.
         """
 
-        def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+        def read(exchange: Exchange) -> tuple[Iterable[str], Iterable[str]] | None:
             return _two_lists(self._read_joint(exchange, item, other))
 
         return self._ask_jointly(Operation("find_with_permissions", (item,)), read)
@@ -134,17 +135,17 @@ class Layout(ABC):
 
     def find_items_through(
         self, other: "Layout", section: bytes
-    ) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+    ) -> tuple[Iterable[str], Iterable[str]] | None:
         """Return the items of *section* of *other*, and those of the sections that they name here.
 
         One of them may be named more than once. What has the empty name is none.
 
         :param other: what this one joins.
-        :return: `None` as `find_sections_with` does.
+        :return: texts or `None`, as `find_sections_with` does.
         :raises NonExistingSectionError: where there is no *section*.
         """
 
-        def read(exchange: Exchange) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+        def read(exchange: Exchange) -> tuple[Iterable[str], Iterable[str]] | None:
             reply = array(self._read_items_through(exchange, other, section))
             if not reply:
                 raise no_section(section, other.reader)
@@ -475,7 +476,7 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
     return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
 
 
-def _two_lists(reply: Any) -> tuple[Iterable[bytes], Iterable[bytes]] | None:
+def _two_lists(reply: Any) -> tuple[Iterable[str], Iterable[str]] | None:
     number, names, other_number, other_names = array(reply, length=4)
     found, others = joined_texts(number, names), joined_texts(other_number, other_names)
     return None if found is None or others is None else (found, others)
