@@ -6,7 +6,7 @@ from itertools import islice
 
 import click
 
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
 from repoze.what.printable import printable
 
 from .failures import Failure
@@ -51,6 +51,16 @@ def echo_summaries(summaries: Mapping[str, Summary], *, as_json: bool) -> None:
 def in_conflict(kind: str, section: str, others: int) -> str:
     """Return that *section*, where it is to be written, has so many *others* for items."""
     return f"{kind}: {described(section)} is there already, with {count(others, 'other')}"
+
+
+def tell_unknown_groups(groups: Collection[str]) -> None:
+    """Say, on the standard error, which *groups* permissions are granted to and are none."""
+    if groups:
+        click.echo(
+            f"permissions: granted to what is no group here: {some(groups)}. Whoever makes one has "
+            "them.",
+            err=True,
+        )
 
 
 def refuse(problems: Collection[str], advice: str, *, accepted: bool) -> None:
