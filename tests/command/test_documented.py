@@ -1,9 +1,10 @@
-"""The examples of the manual's page about the command line, run as they stand there."""
+"""The examples of the command line that the manual has, run as they stand there."""
 
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from sqlalchemy import create_engine, text
 
 from repoze.what.plugins.redis.command.program import program
 
-PAGE = Path(__file__).parents[2] / "docs" / "command-line.rst"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "command-line.rst"
 BLOCK = re.compile(r"^\.\. code-block:: console\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 QUICKSTART = """
@@ -50,9 +52,12 @@ class Shell:
         self._environment = environment
         self._status = 0
         self._watching = None
+        self._piped = ""
 
     def run(self, command, shown):
         """Return what *command* prints; *shown* is what it should, with what somebody types."""
+        *before, command = command.split(" | ")
+        self._piped = "".join(self.run(each, "") for each in before)
         name, *words = shlex.split(command)
         return getattr(self, f"_{name.replace('-', '_')}")(words, shown)
 
@@ -95,6 +100,8 @@ class Shell:
 
     def _repoze_what_redis(self, words, shown):
         typed = Keyboard("".join(re.findall(r"\[y/N\]: (.*\n)", shown)).encode())
+        if self._piped:
+            typed = io.BytesIO(self._piped.encode())
         result = self._run_program(*map(self._address, words), stdin=typed)
         self._status = result.exit_code
         return result.output.replace(f"127.0.0.1:{self._server.port}", "localhost:6379")
@@ -106,6 +113,12 @@ class Shell:
     def _cat(self, words, _):
         return Path(words[0]).read_text()
 
+    def _git(self, words, _):
+        identity = ("-c", "user.name=Rosa", "-c", "user.email=rosa@example.com")
+        command = ["git", *identity, *words]
+        result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        return result.stdout
+
     def _redis_cli(self, words, _):
         reply = self._server.client().execute_command(*words)
         if isinstance(reply, int) and not isinstance(reply, bool):
@@ -114,9 +127,9 @@ class Shell:
         return "OK\n"
 
 
-def examples():
+def examples(page):
     """Return the commands of each block, each with what is printed."""
-    for block in BLOCK.findall(PAGE.read_text()):
+    for block in BLOCK.findall(page.read_text()):
         lines = [line[4:] for line in block.rstrip().split("\n")]
         found = []
         for line in lines:
@@ -160,7 +173,7 @@ def shell(server, query, run, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("quickstart", "mistaken", "announcing_nothing")
 def test_page(shell):
-    blocks = list(examples())
+    blocks = list(examples(PAGE))
     assert sum(map(len, blocks)) > 50
     watched = ""
     for block in blocks:
@@ -180,6 +193,22 @@ def test_page(shell):
                     assert shell.stop_watching() == 0
     assert not shell.is_watching
     assert os.environ["REPOZE_WHAT_REDIS_URL"].endswith("namespace=newspaper&db=0")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="there is no git on this machine")
+def test_groups_that_are_kept_in_git(shell, tmp_path):
+    blocks = list(examples(DOCS / "administration.rst"))
+    # It shows a file that somebody has written, in a folder that git keeps.
+    [shown] = (shown for command, shown in blocks[0] if command == "cat rights.json")
+    (tmp_path / "rights.json").write_text(shown)
+    shell.run("git init --quiet", "")
+    commands = [each for block in blocks for each in block]
+    assert len(commands) > 10
+    for command, shown in commands:
+        printed = shell.run(command, shown)
+        assert OutputChecker().check_output(shown, printed, ELLIPSIS), (
+            f"$ {command}\n{shown}--- is\n{printed}"
+        )
 
 
 def test_every_command_is_on_the_page():

@@ -21,8 +21,8 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command that the command line names, and exit with its status.
 
-    That is 0 where it is done, or the answer is yes; 1 where the answer is no, or `check` or
-    `repair` found something; 2 where it was not possible, and 3 where it was asked about what is
+    That is 0 where it is done, or the answer is yes; 1 where the answer is no, or `check`, `repair`
+    or `diff` found something; 2 where it was not possible, and 3 where it was asked about what is
     not there, which is then said on the standard error; 130 where it was interrupted.
     """
     _open_closed_streams()

@@ -1,6 +1,7 @@
 """Bringing what is staged into the sources: compared first, and then written."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.names import decode, encode_for_write
@@ -14,8 +15,23 @@ from .staging import Stage
 from .summaries import Summary, in_conflict
 
 # 1,000 items keep the server for about a millisecond.
-_ITEMS_AT_A_TIME = 1000
-_AGAIN = "What is written stays: run it again to complete it."
+ITEMS_AT_A_TIME = 1000
+AGAIN = "What is written stays: run it again to complete it."
+
+
+@contextmanager
+def told_to_run_again() -> Iterator[None]:
+    """Say what becomes of what has been written, where the rest cannot be.
+
+    :raises Failure: where an adapter refuses, in the middle perhaps.
+    """
+    try:
+        yield
+    except AdapterError as error:
+        raise Failure(f"{error} {AGAIN}") from error
+    except KeyboardInterrupt:
+        tell(f"\n{AGAIN}")
+        raise
 
 
 class Importer:
@@ -65,7 +81,7 @@ class Importer:
     def _count_missing(self, kind: str, section: bytes) -> int:
         return sum(
             len(self._adapters[kind].missing_items(section, items))
-            for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME)
+            for items in self._stage.items(kind, section, ITEMS_AT_A_TIME)
         )
 
     def _is_new(self, kind: str, section: bytes) -> bool:
@@ -93,22 +109,17 @@ class Importer:
         :param bar: goes on by the number of sections and items.
         :raises Failure: where an adapter refuses, in the middle perhaps.
         """
-        try:
+        with told_to_run_again():
             for kind in KINDS:
                 for section, _ in self._stage.sections(kind):
                     self._write(kind, section, bar)
-        except AdapterError as error:
-            raise Failure(f"{error} {_AGAIN}") from error
-        except KeyboardInterrupt:
-            tell(f"\n{_AGAIN}")
-            raise
 
     def _write(self, kind: str, section: bytes, bar: Bar) -> None:
         adapter, is_new = self._adapters[kind], self._is_new(kind, section)
         if is_new:
             adapter.create_section(section)
         bar.update(1)
-        for items in self._stage.items(kind, section, _ITEMS_AT_A_TIME):
+        for items in self._stage.items(kind, section, ITEMS_AT_A_TIME):
             missing = items if is_new else adapter.missing_items(section, items)
             if missing:
                 adapter.include_items(section, missing)

@@ -26,6 +26,8 @@ _COMMANDS = {
     "repair": ".review:repair",
     "export": ".transfer:export",
     "import": ".transfer:import_",
+    "diff": ".reconciling:diff",
+    "apply": ".reconciling:apply",
     "copy": ".copying:copy",
     "watch": ".watching:watch",
 }
@@ -69,9 +71,9 @@ for _shell in (Bash, Fish, Zsh):
 def program(**_: Any) -> None:
     """Look at the groups and permissions that are kept in Redis, and change them.
 
-    The exit status is 0 where it is done or the answer is yes, 1 where the answer is no, 2 where it
-    was not possible, and 3 where what it was asked about is not there. These options may stand
-    after the command, too.
+    The exit status is 0 where it is done or the answer is yes, 1 where the answer is no, or
+    something was found, 2 where it was not possible, and 3 where what it was asked about is not
+    there. These options may stand after the command, too.
     """
 
 

@@ -133,6 +133,13 @@ class Sources:
         for kind in filter(self._is_named, empty):
             self._tell_empty(kind)
 
+    def tell_if_nothing(self, *kinds: str) -> None:
+        """Say, on the standard error, what `expect_something` says: it may be to come."""
+        try:
+            self.expect_something(*kinds)
+        except NotThere as nothing:
+            click.echo(nothing.format_message(), err=True)
+
     def tell_if_mistyped(self, kind: str) -> None:
         """Say, on the standard error, where an option names a database of *kind* that is empty."""
         if self._may_be_mistyped(kind):

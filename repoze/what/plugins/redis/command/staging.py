@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from io import SEEK_END
+from typing import IO
 
 from more_itertools import chunked
 
@@ -15,7 +17,7 @@ from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.names import Name, decode, described, encode_for_write
 
 from .failures import Failure
-from .output import Bar
+from .output import Bar, progress
 
 Entry = tuple[str, Name, Name | None]
 """One of `KINDS`, the name of a section, and an item of it, or `None` for the section alone."""
@@ -47,20 +49,41 @@ class Input:
     position: Callable[[], int]
 
 
+def file_input(path: str, file: IO[bytes], entries: Iterator[Entry]) -> Input:
+    """Return what is in *file*, which is opened, with its *entries*.
+
+    :param path: the name of it; ``-`` is the standard input.
+    :raises OSError: where it cannot be read.
+    """
+    name = "standard input" if path == "-" else path
+    if not file.seekable():
+        return Input(name, entries, None, lambda: 0)
+    try:
+        # Of the standard input, somebody else may have read a part.
+        start = file.tell()
+        length = file.seek(0, SEEK_END) - start
+        file.seek(start)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error
+    return Input(name, entries, length, lambda: file.tell() - start)
+
+
 class Stage:
     """Sections and items in a temporary file. Names are bytes, as the server has them."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
+        database.executescript(_SCHEMA)
         self._database = database
 
-    def add(self, source: Input, bar: Bar) -> None:
-        """Add what is in *source*.
+    def add(self, source: Input) -> None:
+        """Add what is in *source*, and show how far it is.
 
         :raises Failure: where it makes no sense, has a section twice, or a name that can be none.
         :raises OSError: where it cannot be read.
         """
         try:
-            self._add(source, bar)
+            with progress("reading", source.length) as bar:
+                self._add(source, bar)
         except (Failure, SourceError) as error:
             raise Failure(f"{source.name}: {error}") from error
         except OSError as error:
@@ -134,9 +157,8 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Make an empty stage, and remove its file in the end."""
+def temporary_database() -> Iterator[sqlite3.Connection]:
+    """Make an empty database, and remove its file in the end."""
     # The name is for a file that SQLite makes where temporary files go, and that nobody else sees.
     with closing(sqlite3.connect("")) as database:
-        database.executescript(_SCHEMA)
-        yield Stage(database)
+        yield database

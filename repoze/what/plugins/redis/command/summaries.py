@@ -6,14 +6,15 @@ from itertools import islice
 
 import click
 
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
 from repoze.what.printable import printable
 
 from .failures import Failure
 from .output import count, echo_json
 
-_ITEM_OF = {"groups": "member", "permissions": "grant"}
-_SHOWN = 20
+ITEM_OF = {"groups": "member", "permissions": "grant"}
+SHOWN = 20
+"""How many of what may be very many are printed."""
 
 
 @dataclass
@@ -44,7 +45,7 @@ def echo_summaries(summaries: Mapping[str, Summary], *, as_json: bool) -> None:
     for kind, summary in summaries.items():
         click.echo(
             f"{kind}: {summary.new:,} new, {summary.completed:,} completed, "
-            f"{summary.unchanged:,} as before; {count(summary.items, _ITEM_OF[kind])} added"
+            f"{summary.unchanged:,} as before; {count(summary.items, ITEM_OF[kind])} added"
         )
 
 
@@ -53,14 +54,24 @@ def in_conflict(kind: str, section: str, others: int) -> str:
     return f"{kind}: {described(section)} is there already, with {count(others, 'other')}"
 
 
+def tell_unknown_groups(groups: Collection[str]) -> None:
+    """Say, on the standard error, which *groups* permissions are granted to and are none."""
+    if groups:
+        click.echo(
+            f"permissions: granted to what is no group here: {some(groups)}. Whoever makes one has "
+            "them.",
+            err=True,
+        )
+
+
 def refuse(problems: Collection[str], advice: str, *, accepted: bool) -> None:
     """Print *problems* on the standard error.
 
     :raises Failure: where there are any, and they are not *accepted*.
     """
-    for problem in islice(problems, _SHOWN):
+    for problem in islice(problems, SHOWN):
         click.echo(printable(problem), err=True)
-    if len(problems) > _SHOWN:
-        click.echo(f"... and {len(problems) - _SHOWN:,} more", err=True)
+    if len(problems) > SHOWN:
+        click.echo(f"... and {len(problems) - SHOWN:,} more", err=True)
     if problems and not accepted:
         raise Failure(f"Nothing was written. {advice}")

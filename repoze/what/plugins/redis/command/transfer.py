@@ -4,12 +4,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
-from io import SEEK_END
 from typing import IO, Any, TextIO, TypeVar
 
 import click
-
-from repoze.what.plugins.redis.names import some
 
 from . import missing
 from .asking import yes_option
@@ -20,8 +17,8 @@ from .ini_files import read_ini, write_ini
 from .json_files import read_json, write_json
 from .output import json_option, progress
 from .sources import Sources, pass_sources
-from .staging import Entry, Input, stage
-from .summaries import echo_summaries, refuse
+from .staging import Entry, Input, Stage, file_input, temporary_database
+from .summaries import echo_summaries, refuse, tell_unknown_groups
 from .xml_files import read_xml, write_xml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -168,7 +165,7 @@ def _import_options(command: Command) -> Command:
 def import_json(sources: Sources, /, file: str, **options: bool) -> None:
     """Add what is in FILE, which is JSON as `export json` writes it; - is the standard input."""
     with click.open_file(file, "rb") as opened:
-        _import(sources, [_file_input(file, opened, read_json(opened))], **options)
+        _import(sources, [file_input(file, opened, read_json(opened))], **options)
 
 
 @import_.command("ini")
@@ -219,21 +216,15 @@ def import_sql(sources: Sources, /, database_url: str, **options: bool) -> None:
 def _import(
     sources: Sources, inputs: Iterable[Input], *, merge: bool, dry_run: bool, as_json: bool
 ) -> None:
-    with stage() as staged:
+    with temporary_database() as database:
+        staged = Stage(database)
         for found in inputs:
-            with progress("reading", found.length) as bar:
-                staged.add(found, bar)
+            staged.add(found)
         importer = Importer(staged, sources)
         with progress("comparing", staged.length) as bar:
             summaries = importer.compare(bar, merge=merge)
         _refuse_conflicts(importer.conflicts, accepted=merge)
-        unknown = importer.unknown_groups()
-        if unknown:
-            click.echo(
-                f"permissions: granted to what is no group here: {some(unknown)}. Whoever makes "
-                "one has them.",
-                err=True,
-            )
+        tell_unknown_groups(importer.unknown_groups())
         if not dry_run:
             with progress("writing", staged.length) as bar:
                 importer.write(bar)
@@ -251,22 +242,8 @@ def _import_files(
         inputs = []
         for kind, file in _given(groups_file, permissions_file):
             opened = stack.enter_context(click.open_file(file, "rb"))
-            inputs.append(_file_input(file, opened, read(opened, kind)))
+            inputs.append(file_input(file, opened, read(opened, kind)))
         _import(sources, inputs, **options)
-
-
-def _file_input(path: str, file: IO[bytes], entries: Iterator[Entry]) -> Input:
-    name = "standard input" if path == "-" else path
-    if not file.seekable():
-        return Input(name, entries, None, lambda: 0)
-    try:
-        # Of the standard input, somebody else may have read a part.
-        start = file.tell()
-        length = file.seek(0, SEEK_END) - start
-        file.seek(start)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, name) from error
-    return Input(name, entries, length, lambda: file.tell() - start)
 
 
 # Both

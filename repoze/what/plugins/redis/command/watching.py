@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from math import isnan
-from typing import NamedTuple
 
 import click
 
 from repoze.what.plugins.redis.adapters import RedisAdapter
 from repoze.what.plugins.redis.names import described
 
+from .changes import SECTION_OF, Change
 from .failures import NotThere
 from .notifications import Notifications
 from .output import echo_json, json_option
@@ -18,17 +18,6 @@ from .sources import Sources, pass_sources
 
 # In seconds: a day.
 _LONGEST_WAIT = 24 * 60 * 60
-_SECTION_OF = {"groups": "group", "permissions": "permission"}
-
-
-class Change(NamedTuple):
-    """What happened to a section, or to an item of it."""
-
-    source: str
-    section: str
-    change: str
-    """``created`` or ``deleted``, for the section; ``added`` or ``removed``, for the item."""
-    item: str | None = None
 
 
 class Snapshot:
@@ -141,4 +130,4 @@ def _echo(change: Change, *, as_json: bool) -> None:
         echo_json({"time": now, **change._asdict()})
         return
     what = change.change if change.item is None else f"{described(change.item)} {change.change}"
-    click.echo(f"{now} {_SECTION_OF[change.source]} {described(change.section)}: {what}")
+    click.echo(f"{now} {SECTION_OF[change.source]} {described(change.section)}: {what}")
