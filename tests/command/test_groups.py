@@ -367,6 +367,49 @@ def test_revoking_while_a_rename_is_completed(
     )
 
 
+def test_revoking_under_the_name_that_it_is_renamed_from(
+    run, done, *, staff, groups, permissions, monkeypatch
+):
+    """It comes to the other name, before what is set aside is looked for."""
+    permissions.rename_item("editors", WAITING)
+    permissions.include_item("publish", "editors")
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def exclude_and_rename(adapter, *arguments):
+        monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_items)
+        exclude_items(adapter, *arguments)
+        done("groups", "rename", "editors", "redaction")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_and_rename)
+    result = run("permissions", "revoke", "publish", "editors")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: It is revoked, but it was set aside as well. Meanwhile somebody has ended that "
+        "renaming, and it is granted to 'redaction'. Revoke it, unless that is right.\n",
+    )
+    assert permissions.find_sections("redaction") == {"publish", "write"}
+
+
+def test_granting_to_a_group_that_somebody_deletes_meanwhile(
+    run, done, *, staff, groups, permissions, monkeypatch
+):
+    permissions.create_section("print")
+    include_items = RedisPermissionAdapter.include_items
+
+    def delete_and_include(adapter, *arguments):
+        monkeypatch.setattr(RedisPermissionAdapter, "include_items", include_items)
+        assert run("groups", "delete", "editors", "--yes").exit_code == 0
+        include_items(adapter, *arguments)
+
+    monkeypatch.setattr(RedisPermissionAdapter, "include_items", delete_and_include)
+    result = run("permissions", "grant", "print", "editors")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: It is granted, but meanwhile somebody has deleted or renamed 'editors'. Revoke it, "
+        "or whoever makes a group of that name has the permission.\n",
+    )
+
+
 def test_rename_to_a_group_that_somebody_makes_meanwhile(
     run, *, staff, groups, permissions, monkeypatch
 ):

@@ -51,8 +51,8 @@ def cut_off_in_outage(content):
     """Yield what is streamed. In an outage it ends with an Exception, which every server takes."""
     try:
         yield from content
-    except Unavailable as outage:
-        raise outage.__cause__ from None
+    except* Unavailable as outage:
+        raise SourceError("Redis cannot be asked.") from outage
 
 
 async def acut_off_in_outage(content):
@@ -60,8 +60,8 @@ async def acut_off_in_outage(content):
     try:
         async for part in content:
             yield part
-    except Unavailable as outage:
-        raise outage.__cause__ from None
+    except* Unavailable as outage:
+        raise SourceError("Redis cannot be asked.") from outage
 
 
 def user_id_of(user):

@@ -51,9 +51,9 @@ class RenamingInterrupted(SourceError):  # noqa: N818 - it reads as what it repo
 
 
 class LeftPermissions(SourceError):  # noqa: N818 - it reads as what it reports
-    """It is done, but meanwhile somebody has left permissions to a name that is no group now.
+    """Meanwhile somebody has left permissions to a name that is no group now.
 
-    Its ``written`` is ``True``.
+    The text says whether the rest is done, or refused. Its ``written`` is ``True``.
 
     :param concerned: the permissions that went along, or were revoked, which the error keeps as
         ``concerned``.
@@ -157,13 +157,22 @@ def refuse_interrupted(
     found = find_kept(pair)
     names = list(groups) if found else []
     for name, kept in groupby(found, key=lambda each: each.item):
-        if name != besides and any(
-            name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
-            for group in names
-        ):
+        if name != besides and _is_of_any(name, names):
             permissions = [each.section for each in kept]
             if permission is None or permission in permissions:
                 raise RenamingInterrupted(_kept_for(name, permissions), written=False)
+
+
+def set_aside(names: Iterable[str], groups: Collection[str]) -> set[str]:
+    """Return those of *names* that keep what is of one of *groups*, whose renaming is under way."""
+    return {name for name in names if _BEING_RENAMED.fullmatch(name) and _is_of_any(name, groups)}
+
+
+def _is_of_any(name: str, groups: Iterable[str]) -> bool:
+    return any(
+        name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
+        for group in groups
+    )
 
 
 def refuse_leftovers(pair: Pair, group: str, advice: str) -> None:
@@ -246,6 +255,13 @@ def rename_in_steps(pair: Pair, group: str, new_group: str) -> set[str]:
             refusal = refusal or _rename(pair, group, new_group, waiting)
         moved = set() if refusal else _hand_on(permissions, waiting, new_group)
     if refusal:
+        # Somebody may have deleted the group before it had them back.
+        left = _left_to_nobody(pair, group)
+        if left:
+            raise LeftPermissions(
+                f"{refusal} Meanwhile somebody has deleted {described(group)}, and what it was "
+                f"permitted is left to the next group of that name: {some(left)}. Revoke them."
+            ) from refusal
         raise refusal
     _refuse_new_leftovers(pair, group, new_group, concerned=moved)
     return moved

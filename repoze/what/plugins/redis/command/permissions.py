@@ -4,7 +4,7 @@ import click
 
 from repoze.what.adapters import ItemNotPresentError
 from repoze.what.plugins.redis.names import described, some
-from repoze.what.plugins.redis.renaming import RenamingInterrupted, refuse_interrupted
+from repoze.what.plugins.redis.renaming import RenamingInterrupted, refuse_interrupted, set_aside
 
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
@@ -95,6 +95,12 @@ def grant(
             "permission. Make it first, or say --unknown-groups."
         )
     sources.permissions.include_items(permission, groups)
+    gone = set(groups) - unknown - sources.groups.get_many_section_items(groups).keys()
+    if gone:
+        raise Failure(
+            f"It is granted, but meanwhile somebody has deleted or renamed {some(gone)}. Revoke "
+            "it, or whoever makes a group of that name has the permission."
+        )
 
 
 @permissions.command()
@@ -103,6 +109,8 @@ def grant(
 @pass_sources
 def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
     """Take PERMISSION from each GROUP: from all, or from none where one does not have it."""
+    # It may be handed on, to another name, before anybody looks again.
+    holders = _holders(sources, permission)
     try:
         sources.permissions.exclude_items(permission, groups)
     except ItemNotPresentError:
@@ -121,3 +129,13 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
             "It was revoked, but somebody has given it again meanwhile: to "
             f"{some(back)}. Revoke it again, unless that is right."
         )
+    new_holders = _holders(sources, permission) - holders
+    if new_holders and set_aside(holders, groups):
+        raise Failure(
+            "It is revoked, but it was set aside as well. Meanwhile somebody has ended that "
+            f"renaming, and it is granted to {some(new_holders)}. Revoke it, unless that is right."
+        )
+
+
+def _holders(sources: Sources, permission: str) -> set[str]:
+    return sources.permissions.get_many_section_items([permission]).get(permission, set())

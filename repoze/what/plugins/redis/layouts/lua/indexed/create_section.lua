@@ -11,6 +11,7 @@ end
 if redis.call('EXISTS', section_key(section)) == 1 then
   return redis.error_reply('INCONSISTENT there are items of this section, but no such section')
 end
+probe(KEYS[1])
 
 begin(true)
 redis.call('SADD', KEYS[1], section)

@@ -11,6 +11,8 @@ local users = redis.call('SMEMBERS', section_key(group))
 for i = 1, #users do
   probe(item_key(users[i]))
 end
+probe(KEYS[1])
+probe(section_key(group))
 local permissions = probe_grants(group)
 
 begin(false)

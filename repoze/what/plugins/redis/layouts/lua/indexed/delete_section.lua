@@ -11,6 +11,8 @@ local items = redis.call('SMEMBERS', section_key(section))
 for i = 1, #items do
   probe(item_key(items[i]))
 end
+probe(KEYS[1])
+probe(section_key(section))
 
 begin(false)
 for i = 1, #items do

@@ -18,6 +18,9 @@ local items = redis.call('SMEMBERS', section_key(section))
 for i = 1, #items do
   probe(item_key(items[i]))
 end
+probe(KEYS[1])
+probe(section_key(section))
+probe(section_key(new_section))
 
 begin(true)
 for i = 1, #items do

@@ -11,6 +11,7 @@ local absent = items_held(section, 0, 'items absent')
 if #absent > 1 then
   return absent
 end
+probe(section_key(section))
 
 begin(false)
 call_in_parts('SREM', section_key(section), ARGV, 4)

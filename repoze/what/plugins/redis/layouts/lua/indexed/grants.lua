@@ -20,11 +20,15 @@ local function grants_of(group)
 end
 
 -- As grants_of, and probes the keys of that; what has none leaves no trace in its source.
-local function probe_grants(group)
+local function probe_grants(group, new_group)
   local permissions = grants_of(group)
   enter(2)
   for i = 1, #permissions do
     probe(permission_key(permissions[i]))
+  end
+  probe(grants_key(group))
+  if new_group then
+    probe(grants_key(new_group))
   end
   enter(1)
   if #permissions == 0 then

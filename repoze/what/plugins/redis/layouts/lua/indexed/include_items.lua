@@ -11,6 +11,7 @@ local present = items_held(section, 1, 'items present')
 if #present > 1 then
   return present
 end
+probe(section_key(section))
 
 begin(true)
 call_in_parts('SADD', section_key(section), ARGV, 4)

@@ -11,6 +11,7 @@ end
 for i = 1, #sections do
   probe(section_key(sections[i]))
 end
+probe(item_key(item))
 
 begin(false)
 for i = 1, #sections do

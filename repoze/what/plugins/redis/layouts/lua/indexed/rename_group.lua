@@ -29,7 +29,10 @@ local users = redis.call('SMEMBERS', section_key(group))
 for i = 1, #users do
   probe(item_key(users[i]))
 end
-local indexed = probe_grants(group)
+probe(KEYS[1])
+probe(section_key(group))
+probe(section_key(new_group))
+local indexed = probe_grants(group, new_group)
 -- What the index alone says is not made true.
 local permissions = {}
 enter(2)

@@ -17,6 +17,10 @@ if #sections == 0 then
 elseif not is_merging and redis.call('EXISTS', item_key(new_item)) == 1 then
   return {'item taken'}
 end
+for i = 1, #sections do
+  probe(section_key(sections[i]))
+end
+probe(item_key(item))
 probe(item_key(new_item))
 
 begin(true)

@@ -24,6 +24,7 @@ for item in pairs(is_leaving) do
   leaving[#leaving + 1] = item
   probe(item_key(item))
 end
+probe(section_key(section))
 
 begin(#coming > 0)
 call_in_parts('SREM', section_key(section), leaving, 1)

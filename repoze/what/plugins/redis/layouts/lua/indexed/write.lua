@@ -49,7 +49,9 @@ local is_apart = #KEYS == 2 and database_of(1) ~= database_of(2)
 
 -- The database of a source, by its number in KEYS, is the one that what follows is asked of. A server
 -- has who called the script stay in the one that he has selected; fakeredis does not.
+local entered = 1
 local function enter(source)
+  entered = source
   if is_apart then
     redis.call('SELECT', database_of(source))
   end
@@ -102,9 +104,14 @@ local function has_section(section)
   return redis.call('SISMEMBER', KEYS[1], section) == 1
 end
 
--- Fails where a key that is to be written has another type or is being moved to another node.
+-- The keys that are to be written, by their source.
+local probed = {{}, {}}
+
+-- Fails where a key that is to be written has another type or is being moved to another node; begin,
+-- where it may not be written.
 local function probe(key)
   redis.call('SISMEMBER', key, '')
+  table.insert(probed[entered], key)
 end
 
 -- Those of ARGV from the fourth on that a section has (1), or lacks (0), after outcome; and probes
@@ -137,6 +144,10 @@ local function begin(is_adding)
     redis.call('SREM', source.scratch, 'begun')
     redis.call('SADD', source.scratch, 'begun')
     redis.call('SREM', source.scratch, 'begun')
+    -- A user may be permitted to read a key, and not to write it. No set has the token in it.
+    for _, key in ipairs(probed[number]) do
+      redis.call('SREM', key, ARGV[1])
+    end
   end
   enter(1)
   redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)

@@ -10,12 +10,13 @@ each_section(function(section)
     sections[section] = true
   end
 end)
-local first = next(sections)
-if not first then
+if not next(sections) then
   return {'item absent'}
 end
 
-try_to_remove(first, item)
+for section in pairs(sections) do
+  try_to_remove(section, item)
+end
 local reply = {'done'}
 for section in pairs(sections) do
   if redis.call('SCARD', section) == 1 then

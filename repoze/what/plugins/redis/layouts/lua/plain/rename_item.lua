@@ -13,14 +13,15 @@ each_section(function(section)
   end
   is_taken = is_taken or held[2] == 1
 end)
-local first = next(sections)
-if not first then
+if not next(sections) then
   return {'item absent'}
 elseif is_taken and not is_merging then
   return {'item taken'}
 end
 
-try_to_add(first, item, '')
+for section in pairs(sections) do
+  try_to_add(section, item, '')
+end
 local reply = {'done'}
 for section in pairs(sections) do
   redis.call('SADD', section, new_item)
