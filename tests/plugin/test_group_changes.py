@@ -840,6 +840,25 @@ class TestSteps:
         assert left.value.written is True
         assert left.value.concerned == {"publish", "write"}
 
+    def test_group_that_somebody_deletes_before_it_has_its_permissions_back(self, pair):
+        """The renaming was refused, for somebody has made a group of the new name."""
+        groups, permissions = pair
+        rename_group, rename_item = groups.edit_section, permissions.rename_item
+
+        def make_first(*names):
+            groups.create_section("team")
+            rename_group(*names)
+
+        def delete_first(item, new_item):
+            if new_item == "editors":
+                groups.delete_section("editors")
+            return rename_item(item, new_item)
+
+        groups.edit_section, permissions.rename_item = make_first, delete_first
+        with pytest.raises(LeftPermissions, match=r"Meanwhile somebody has deleted 'editors'.*'wr"):
+            pair.rename_group("editors", "team")
+        assert permissions.find_sections("editors") == {"publish", "write"}
+
     def test_deletion_that_is_refused_after_all(self, pair):
         """What the first step did stays, and is told."""
 

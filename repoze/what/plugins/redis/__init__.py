@@ -88,7 +88,7 @@ _SUBMODULES = {
 
 
 # Type checkers are to say what is misspelt.
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES.keys() | _SUBMODULES:
