@@ -26,6 +26,10 @@ _NAMESPACE = "bench"
 _PING = "PING"
 _OURS = "ours"
 _CAN = "can: "
+_QUESTIONS = (
+    ("request", "", "one request of any user: groups and permissions"),
+    ("can", _CAN, "whether a user has one permission"),
+)
 # In seconds: what the slow network takes in each direction.
 _DELAY = 0.00025
 
@@ -81,18 +85,17 @@ def _postgresql(server: Server, report: Report) -> Iterator["PostgreSQL | None"]
 
 
 def _compare(servers: _Servers, report: Report, name: str, *, quick: bool) -> None:
-    found = organisations()
-    for organisation in found[:1] if quick else found:
+    found = organisations()[:1] if quick else organisations()
+    # By kind of question and by what is asked, for each organisation.
+    to_ours: dict[str, dict[str, dict[str, object]]] = {kind: {} for kind, _, _ in _QUESTIONS}
+    for organisation in found:
         with _peers(servers, organisation) as peers:
             right = [peer for peer in peers if _is_right(peer, organisation, report)]
             things: dict[str, Callable[[], Any]] = {_PING: servers.redis.client().ping}
             for peer in right:
                 things |= _things(peer, organisation)
             times = in_turns(things, 5 if quick else 40)
-            for kind, prefix, title in (
-                ("request", "", "one request of any user: groups and permissions"),
-                ("can", _CAN, "whether a user has one permission"),
-            ):
+            for kind, prefix, title in _QUESTIONS:
                 names = [peer.name for peer in right if f"{prefix}{peer.name}" in things]
                 report.table(
                     f"{name}_{kind}_{organisation.name}",
@@ -109,6 +112,19 @@ def _compare(servers: _Servers, report: Report, name: str, *, quick: bool) -> No
                         ),
                     ],
                 )
+                for label in names:
+                    ratio = times.ratio(f"{prefix}{label}", f"{prefix}{_OURS}")
+                    to_ours[kind].setdefault(label, {})[organisation.name] = ratio
+    for kind, _, title in _QUESTIONS:
+        report.table(
+            f"{name}_{kind}",
+            f"{title}: times ours",
+            ("", *(organisation.name for organisation in found)),
+            [
+                (label, *(ratios.get(organisation.name, "") for organisation in found))
+                for label, ratios in to_ours[kind].items()
+            ],
+        )
 
 
 def _is_right(peer: Peer, organisation: Organisation, report: Report) -> bool:
