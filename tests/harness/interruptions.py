@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType
+from typing import NoReturn
 
 from harness import servers
 
@@ -28,6 +29,15 @@ KINDS = (TimeLimit, Shutdown)
 _FOLDER, _MODULES = f"{os.sep}redis{os.sep}", ("queue.py", "threading.py")
 _EVENTS = frozenset(("call", "return", "c_return"))
 _SWALLOW = (("observability", None), ("_parsers", "close"))
+
+
+def raising(error: BaseException | type[BaseException]) -> Callable[..., NoReturn]:
+    """Return what raises *error*, however it is called, to stand in for something else."""
+
+    def stand_in(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return stand_in
 
 
 def points(work: Callable[[], object], every: int = 1) -> Iterator[int]:

@@ -1,5 +1,8 @@
+import gc
+
 import pytest
 import redis
+from harness import cluster
 from harness.near_caches import NAMESPACE, fill
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -17,3 +20,13 @@ def writer(server) -> RedisPermissionAdapter:
 def raw(writer) -> redis.Redis:
     """What changes the same source as any other program would."""
     return writer.db_connection
+
+
+@pytest.fixture
+def whole(executable):
+    """A cluster that is empty, and to be left whole."""
+    shared = cluster.running(executable)
+    shared.empty()
+    yield shared
+    # Clients of a cluster refer to themselves, and have connections to all of its nodes.
+    gc.collect()

@@ -21,15 +21,6 @@ ROSA = {"repoze.what.userid": "rosa"}
 FOUND = {"editors"}, {"publish"}
 
 
-@pytest.fixture
-def whole(executable):
-    """A cluster that is empty, and to be left whole."""
-    shared = cluster.running(executable)
-    shared.empty()
-    yield shared
-    gc.collect()
-
-
 def pair_of(client, **options):
     return Adapters(
         RedisGroupAdapter(client, namespace=NAMESPACE, **options),
@@ -93,7 +84,7 @@ def prove_again(pair, clock, seconds=0.5):
 
     def is_over():
         find(pair)
-        tracking = pair.groups._near_cache._state.tracking
+        tracking = pair.groups._near_cache._seat[0].state().tracking
         return tracking is None or tracking.proved_at >= since
 
     servers.wait_until(is_over)
@@ -302,7 +293,7 @@ class TestProof:
     def test_node_that_does_not_answer(self, connect, clock, monkeypatch):
         pair = connect(max_staleness=1)
         wait_until_known(pair)
-        asking = pair.groups._near_cache._state.tracking._asking
+        asking = pair.groups._near_cache._seat[0].state().tracking._asking
         monkeypatch.setattr(asking, "send_packed_command", lambda _: None)
         clock.advance(0.5)
         assert is_known(pair)
@@ -315,7 +306,7 @@ class TestProof:
     def test_connection_that_is_lost(self, connect, clock):
         pair = connect(max_staleness=1)
         wait_until_known(pair)
-        pair.groups._near_cache._state.tracking._asking.disconnect()
+        pair.groups._near_cache._seat[0].state().tracking._asking.disconnect()
         prove_again(pair, clock)
         wait_until_known(pair)
         assert info(pair.groups).connections == 2

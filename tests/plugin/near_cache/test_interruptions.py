@@ -16,7 +16,7 @@ import pytest
 import redis
 from harness import servers
 from harness.fake_server import HOST
-from harness.interruptions import points
+from harness.interruptions import points, raising
 from harness.near_caches import (
     KEYS,
     LONG,
@@ -139,13 +139,6 @@ def grant(raw):
     raw.sadd(STAFF, "edit")
     raw.ping()
     return {"edit", "read"}
-
-
-def raising(error):
-    def stand_in(*_, **__):
-        raise error
-
-    return stand_in
 
 
 def check_tracking_connections(server, expected):

@@ -4,7 +4,6 @@ Each answer of each is held against what was true: one that was not true at any 
 question and the answer is stale, since the moment that it was last true.
 """
 
-import gc
 import logging
 import random
 import time
@@ -372,13 +371,6 @@ TO_SLOT = {
 
 
 class TestCluster:
-    @pytest.fixture
-    def whole(self, executable):
-        shared = cluster.running(executable)
-        shared.empty()
-        yield shared
-        gc.collect()
-
     @pytest.mark.timeout(1800)
     @pytest.mark.parametrize("name", TO_SLOT)
     def test_slot(self, whole, play, thorough, name):

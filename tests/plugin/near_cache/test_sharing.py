@@ -10,7 +10,7 @@ import pytest
 import redis
 from harness import servers
 from harness.forks import forked
-from harness.interruptions import points
+from harness.interruptions import points, raising
 from harness.near_caches import (
     LONG,
     Clock,
@@ -31,13 +31,6 @@ ROSA, BEN = ({"repoze.what.userid": user} for user in ("rosa", "ben"))
 GROUPS = {"editors": {"rosa", "ben"}, "writers": {"rosa"}, "readers": {"ada"}}
 PERMISSIONS = {"publish": {"editors"}, "write": {"writers"}, "read": {"readers"}}
 FOUND = {"editors", "writers"}, {"publish", "write"}
-
-
-def raising(error):
-    def stand_in(*_):
-        raise error
-
-    return stand_in
 
 
 def filled(client):

@@ -314,7 +314,7 @@ class TestMaking:
         """Of two threads that come to make it at once, the second finds it made."""
         wait_until_hit(adapter, "staff")
         near_cache = adapter._near_cache
-        near_cache._seat[0].connect(near_cache._state, time.monotonic())
+        near_cache._seat[0].connect(near_cache._seat[0].state(), time.monotonic())
         assert (info(adapter).connections, info(adapter).is_tracking) == (1, True)
 
     # The first request is the lookup, then come SUBSCRIBE and PING.
@@ -507,11 +507,11 @@ class TestNonsense:
             wait_until_hit(adapter, "staff")
             # Let a ping be due.
             for invalidations in (0, 1):
-                adapter._near_cache._state.tracking._max_staleness = 0
+                adapter._near_cache._seat[0].state().tracking._max_staleness = 0
                 misses = info(adapter).misses
                 adapter.find_sections("staff")
-                proved_at = adapter._near_cache._state.tracking.proved_at
-                adapter._near_cache._state.tracking._max_staleness = LONG
+                proved_at = adapter._near_cache._seat[0].state().tracking.proved_at
+                adapter._near_cache._seat[0].state().tracking._max_staleness = LONG
                 if invalidations:
                     wait_until_told(adapter, 1)
                 else:
@@ -519,7 +519,7 @@ class TestNonsense:
                     servers.wait_until(
                         lambda was=proved_at: (
                             adapter.find_sections("staff") == {"edit"}
-                            and adapter._near_cache._state.tracking.proved_at > was
+                            and adapter._near_cache._seat[0].state().tracking.proved_at > was
                         )
                     )
                     assert adapter.find_sections("staff") == {"edit"}
@@ -979,7 +979,10 @@ class TestProcesses:
 
     def test_fork_while_the_lock_is_held(self, adapter, raw):
         wait_until_hit(adapter, "staff")
-        with adapter._near_cache._state.lock, forked(lambda: check_that_it_is_told(adapter, raw)):
+        with (
+            adapter._near_cache._seat[0].state().lock,
+            forked(lambda: check_that_it_is_told(adapter, raw)),
+        ):
             pass
 
     IN_C = """

@@ -629,10 +629,9 @@ class RedisGroupAdapter(RedisAdapter):
         self, permissions: SourceAdapter
     ) -> tuple[IndexedLayout, IndexedLayout] | None:
         """Return the layouts of both sources, where one script changes them."""
-        # As in `_joined`; whether lookups may be answered by others does not matter here.
-        if not issubclass(type(permissions), RedisPermissionAdapter):
+        sibling = _sibling(permissions)
+        if sibling is None:
             return None
-        sibling = cast(RedisPermissionAdapter, permissions)
         ours, other = self._layout, sibling._layout  # noqa: SLF001 - its sibling
         if not (
             isinstance(ours, IndexedLayout)
@@ -648,12 +647,10 @@ class RedisGroupAdapter(RedisAdapter):
 
     def _joined(self, permissions: SourceAdapter) -> "RedisPermissionAdapter | None":
         """Return *permissions*, where one question answers for both."""
-        # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
-        if not issubclass(type(permissions), RedisPermissionAdapter):
-            return None
-        sibling = cast(RedisPermissionAdapter, permissions)
+        sibling = _sibling(permissions)
         is_joined = (
-            _OWN_LOOKUPS[RedisGroupAdapter].are_in(self)
+            sibling is not None
+            and _OWN_LOOKUPS[RedisGroupAdapter].are_in(self)
             and _OWN_LOOKUPS[RedisPermissionAdapter].are_in(sibling)
             and self._answers_with(sibling)
         )
@@ -736,6 +733,13 @@ _OWN_LOOKUPS, _OWN_STEPS = (
     {kind: _Methods(kind, names) for kind in (RedisGroupAdapter, RedisPermissionAdapter)}
     for names in (_LOOKUPS, _STEPS)
 )
+
+
+def _sibling(permissions: SourceAdapter) -> RedisPermissionAdapter | None:
+    # Not isinstance: what stands in front of an adapter, and has the last word, says it is one.
+    if issubclass(type(permissions), RedisPermissionAdapter):
+        return cast(RedisPermissionAdapter, permissions)
+    return None
 
 
 def _question(items: Collection[object]) -> frozenset[str]:

@@ -88,14 +88,14 @@ def grant(
     sources: Sources, permission: str, groups: tuple[str, ...], *, unknown_groups: bool
 ) -> None:
     """Give PERMISSION to each GROUP: to all, or to none where one has it already."""
-    unknown = set(groups) - sources.groups.get_many_section_items(groups).keys()
+    unknown = _no_groups(sources, groups)
     if unknown and not unknown_groups:
         raise Failure(
             f"There is no group of that name: {some(unknown)}. Whoever makes one would have the "
             "permission. Make it first, or say --unknown-groups."
         )
     sources.permissions.include_items(permission, groups)
-    gone = set(groups) - unknown - sources.groups.get_many_section_items(groups).keys()
+    gone = _no_groups(sources, groups) - unknown
     if gone:
         raise Failure(
             f"It is granted, but meanwhile somebody has deleted or renamed {some(gone)}. Revoke "
@@ -123,18 +123,23 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
     except RenamingInterrupted as kept:
         raise Failure(f"It is revoked, but would come back. {kept}") from None
     # What was set aside until a moment ago is where it was to come by now.
-    back = set(groups) - sources.permissions.missing_items(permission, groups)
+    holders_now = _holders(sources, permission)
+    back = holders_now.intersection(groups)
     if back:
         raise Failure(
             "It was revoked, but somebody has given it again meanwhile: to "
             f"{some(back)}. Revoke it again, unless that is right."
         )
-    new_holders = _holders(sources, permission) - holders
+    new_holders = holders_now - holders
     if new_holders and set_aside(holders, groups):
         raise Failure(
             "It is revoked, but it was set aside as well. Meanwhile somebody has ended that "
             f"renaming, and it is granted to {some(new_holders)}. Revoke it, unless that is right."
         )
+
+
+def _no_groups(sources: Sources, names: tuple[str, ...]) -> set[str]:
+    return set(names) - sources.groups.get_many_section_items(names).keys()
 
 
 def _holders(sources: Sources, permission: str) -> set[str]:

@@ -64,7 +64,6 @@ class IndexKeys:
             raise ValueError(
                 f"A namespace is letters, digits and _ . : -, not {described(namespace)}"
             )
-        self.namespace = namespace
         prefix = f"{{{namespace}}}:{kind}:".encode()
         self.sections = prefix + b"sections"
         self.section_prefix = prefix + b"section:"

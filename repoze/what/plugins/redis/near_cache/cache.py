@@ -101,16 +101,11 @@ class NearCache:
                 "near_cache needs lru-dict: pip install 'repoze.what.plugins.redis[near-cache]'"
             ) from error
         self._database = database
-        self._may_move = database.primary_address is not None
         self._source = Source(database, prefix, partial(Memory, size), max_age)
         # What vouches, and which of its sources this is: read and replaced together.
         self._seat = Voucher(max_staleness, self._source), 0
         # By the other source, what vouches for both.
         self._shared: dict[Source, Voucher] = {}
-
-    @property
-    def _state(self) -> State:
-        return self._seat[0].state()
 
     def joins(self, other: "NearCache") -> bool:
         """Whether one tracking connection vouches for both.
@@ -232,7 +227,7 @@ class NearCache:
         """Whether it is told of changes by the server that this thread has just asked."""
         # One Sentinel may have sent the question to a server that another says is relieved. And a
         # node may give a slot away, and another answer for what it has given.
-        return not self._may_move or self._database.answered_by == tracking.address
+        return not self._seat[0].may_move or self._database.answered_by == tracking.address
 
     def forget(self, items: Iterable[bytes] | None) -> None:
         """Keep no answer that depends on any of *items*; `None` stands for all items."""

@@ -151,7 +151,8 @@ class Voucher:
         self.sources = sources
         self._database = sources[0].database
         # To ask for it is to look whether this is still the same process, and that has been done.
-        self._may_move = self._database.primary_address is not None
+        self.may_move = self._database.primary_address is not None
+        """Whether the primary may be another, as Sentinels or a cluster say."""
         self._follows_slot = self._database.follows_slot
         self._who_says = "The cluster" if self._follows_slot else "Sentinel"
         self._states = ProcessLocal(partial(State, sources))
@@ -172,7 +173,7 @@ class Voucher:
             self.reset(state, f"The tracking connection is lost: {_said(error)}")
             return False
         proved_at = tracking.proved_at
-        if self._may_move:
+        if self.may_move:
             address, confirmed_at = self._latest().primary_address or (None, 0.0)
             if address not in {None, tracking.address}:
                 self.reset(state, f"{self._who_says} names another primary, at {address}.")
@@ -196,7 +197,7 @@ class Voucher:
     def connect(self, state: State, began: float) -> None:
         """Make the connection, unless somebody does already, in what is left of a lookup's time."""
         address, _ = self._latest().primary_address or (None, None)
-        if self._may_move and address is None:
+        if self.may_move and address is None:
             # Sentinels are being asked, and no lookup waits for that.
             return
         attempt, now = object(), monotonic()
@@ -225,7 +226,7 @@ class Voucher:
 
     def _latest(self) -> Database:
         """Return the database that knows best where the primary is."""
-        if len(self.sources) == 1 or not self._may_move:
+        if len(self.sources) == 1 or not self.may_move:
             return self._database
         return max((source.database for source in self.sources), key=_confirmed_at)
 

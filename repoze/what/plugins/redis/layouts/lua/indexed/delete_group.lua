@@ -7,12 +7,7 @@ local group = ARGV[3]
 if not has_section(group) then
   return {'no group'}
 end
-local users = redis.call('SMEMBERS', section_key(group))
-for i = 1, #users do
-  probe(item_key(users[i]))
-end
-probe(KEYS[1])
-probe(section_key(group))
+local users = probe_section(group)
 local permissions = probe_grants(group)
 
 begin(false)

@@ -7,12 +7,7 @@ local section = ARGV[3]
 if not has_section(section) then
   return {'no section', 'none'}
 end
-local items = redis.call('SMEMBERS', section_key(section))
-for i = 1, #items do
-  probe(item_key(items[i]))
-end
-probe(KEYS[1])
-probe(section_key(section))
+local items = probe_section(section)
 
 begin(false)
 for i = 1, #items do

@@ -14,12 +14,7 @@ end
 if redis.call('EXISTS', section_key(new_section)) == 1 then
   return redis.error_reply('INCONSISTENT there are items of the new section, but no such section')
 end
-local items = redis.call('SMEMBERS', section_key(section))
-for i = 1, #items do
-  probe(item_key(items[i]))
-end
-probe(KEYS[1])
-probe(section_key(section))
+local items = probe_section(section)
 probe(section_key(new_section))
 
 begin(true)

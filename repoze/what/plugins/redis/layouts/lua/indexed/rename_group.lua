@@ -25,12 +25,7 @@ if #left > 0 then
   table.insert(left, 1, 'still permitted')
   return left
 end
-local users = redis.call('SMEMBERS', section_key(group))
-for i = 1, #users do
-  probe(item_key(users[i]))
-end
-probe(KEYS[1])
-probe(section_key(group))
+local users = probe_section(group)
 probe(section_key(new_group))
 local indexed = probe_grants(group, new_group)
 -- What the index alone says is not made true.

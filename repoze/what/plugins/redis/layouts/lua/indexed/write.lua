@@ -114,6 +114,17 @@ local function probe(key)
   table.insert(probed[entered], key)
 end
 
+-- The items of a section that goes, or gets another name; and probes the keys of all that is so written.
+local function probe_section(section)
+  local items = redis.call('SMEMBERS', section_key(section))
+  for i = 1, #items do
+    probe(item_key(items[i]))
+  end
+  probe(KEYS[1])
+  probe(section_key(section))
+  return items
+end
+
 -- Those of ARGV from the fourth on that a section has (1), or lacks (0), after outcome; and probes
 -- the keys of all.
 local function items_held(section, is_held, outcome)
