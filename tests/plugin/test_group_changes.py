@@ -463,6 +463,7 @@ class TestOneStep:
             *("groups:sections", "groups:section:editors", "groups:item:rosa", "groups:item:ben"),
             *("permissions:item:editors", "permissions:section:publish", "groups:done"),
             *("permissions:section:write", "groups:format", "permissions:format", "groups:done:"),
+            *("groups:history", "permissions:history"),
         }
         assert refused == (ours | {*new} if name == "rename_group" else ours)
 

@@ -87,12 +87,12 @@ def stored(name):
 
 
 def keys(adapter):
-    """What lies in the adapter's database, but for the tokens of writes and the format."""
+    """What lies in the adapter's database, but for what tells of its writes."""
     raw = adapter.db_connection
     return {
         key: raw.smembers(key)
         for key in raw.keys()  # noqa: SIM118 - a client is no dict
-        if not re.match(rb"\{[^}]*\}:\w+:(done|format)$", key)
+        if not re.match(rb"\{[^}]*\}:\w+:(done|format|history)$", key)
     }
 
 

@@ -1,9 +1,9 @@
 -- Removes a group with its users, and revokes its permissions.
 --
--- ARGV[3]: the group.
+-- ARGV[7]: the group.
 -- Returns {'done', PERMISSION, ...} with what it was permitted, or {'no group'}.
 
-local group = ARGV[3]
+local group = ARGV[7]
 if not has_section(group) then
   return {'no group'}
 end
@@ -12,6 +12,11 @@ for i = 1, #users do
   probe(item_key(users[i]))
 end
 local permissions = probe_grants(group)
+will_change(1, 'delete_group', {sections = packed({group}), removed = packed(users)})
+if #permissions > 0 then
+  local change = {sections = packed(permissions), removed = packed({group})}
+  will_change(2, 'delete_group', change)
+end
 
 begin(false)
 for i = 1, #permissions do

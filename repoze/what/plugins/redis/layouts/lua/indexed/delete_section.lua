@@ -1,9 +1,9 @@
 -- Removes a section with its items.
 --
--- ARGV[3]: the section.
+-- ARGV[7]: the section.
 -- Returns {'done'} or {'no section', 'none'}.
 
-local section = ARGV[3]
+local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
@@ -11,6 +11,7 @@ local items = redis.call('SMEMBERS', section_key(section))
 for i = 1, #items do
   probe(item_key(items[i]))
 end
+will_change(1, 'delete_section', {sections = packed({section}), removed = packed(items)})
 
 begin(false)
 for i = 1, #items do

@@ -1,9 +1,9 @@
 -- Removes an item from every section.
 --
--- ARGV[3]: the item.
+-- ARGV[7]: the item.
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
-local item = ARGV[3]
+local item = ARGV[7]
 local sections = redis.call('SMEMBERS', item_key(item))
 if #sections == 0 then
   return {'item absent'}
@@ -11,6 +11,7 @@ end
 for i = 1, #sections do
   probe(section_key(sections[i]))
 end
+will_change(1, 'remove_item', {sections = packed(sections), removed = packed({item})})
 
 begin(false)
 for i = 1, #sections do

@@ -1,9 +1,9 @@
 -- Gives an item another name, in every section.
 --
--- ARGV[3]: the item. ARGV[4]: its new name.
+-- ARGV[7]: the item. ARGV[8]: its new name.
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
-local item, new_item = ARGV[3], ARGV[4]
+local item, new_item = ARGV[7], ARGV[8]
 local sections = redis.call('SMEMBERS', item_key(item))
 if #sections == 0 then
   return {'item absent'}
@@ -13,6 +13,8 @@ end
 for i = 1, #sections do
   probe(section_key(sections[i]))
 end
+local change = {sections = packed(sections), added = packed({new_item}), removed = packed({item})}
+will_change(1, 'rename_item', change)
 
 begin(true)
 for i = 1, #sections do

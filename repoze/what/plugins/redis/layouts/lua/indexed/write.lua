@@ -3,7 +3,8 @@
 -- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot. Any that
 -- follow are those of further sources that the script writes.
 -- ARGV[1]: the token of this write. ARGV[2]: a member that was in the set of the latest writes before
--- this one was first sent, or '' where its sender knows of none.
+-- this one was first sent, or '' where its sender knows of none. ARGV[3] to ARGV[6]: see history.lua.
+-- What follows are names.
 --
 -- A write whose reply was lost is sent again as it was. Where it had been carried out, the answer of
 -- that time is all that comes of it. That it had not is known by the member in ARGV[2], for what came
@@ -13,7 +14,8 @@
 -- After that, a source in a newer format is left alone: an error, and nothing is written.
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
--- nothing of it probes it; it calls begin; it writes, with SADD and SREM alone; it returns done(...).
+-- nothing of it probes it; it tells will_change what it is going to change, if anything; it calls
+-- begin; it writes, with SADD and SREM alone; it returns done(...).
 
 local MOST = 1000
 
@@ -79,11 +81,11 @@ local function probe(key)
   redis.call('SISMEMBER', key, '')
 end
 
--- Those of ARGV from the fourth on that a section has (1), or lacks (0), after outcome; and probes
+-- Those of ARGV from the eighth on that a section has (1), or lacks (0), after outcome; and probes
 -- the keys of all.
 local function items_held(section, is_held, outcome)
   local held = {outcome}
-  for i = 4, #ARGV do
+  for i = 8, #ARGV do
     probe(item_key(ARGV[i]))
     if redis.call('SISMEMBER', section_key(section), ARGV[i]) == is_held then
       held[#held + 1] = ARGV[i]
@@ -93,8 +95,9 @@ local function items_held(section, is_held, outcome)
 end
 
 -- Fails where the commands of a write are refused, and has then written nothing. Where memory is out,
--- what adds is refused; what takes away is not, for a script may add once it has removed. The formats
--- are last: a write that is refused leaves none.
+-- what adds is refused; what takes away is not, for a script may add once it has removed. The history
+-- is told before anything changes: its key can still refuse, and nothing is undone. The formats are
+-- last: a write that is refused leaves none.
 local function begin(is_adding)
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
@@ -104,9 +107,11 @@ local function begin(is_adding)
   for _, format_key in pairs(unset_formats) do
     redis.call('SET', format_key, FORMAT, 'XX')
   end
+  probe_history(scratch)
   redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)
   redis.call('SADD', scratch, 'begun')
   redis.call('SREM', scratch, 'begun')
+  add_entries()
   for _, format_key in pairs(unset_formats) do
     redis.call('SET', format_key, FORMAT)
   end

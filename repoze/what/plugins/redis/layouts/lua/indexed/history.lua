@@ -1,0 +1,116 @@
+-- The history of a source: a stream with one entry for each change, the latest last, in the key `history`
+-- of its kind.
+--
+-- ARGV[3]: about how many changes it is to keep; 0 is that none is noted. ARGV[4]: about how many bytes.
+-- ARGV[5]: who makes this change. ARGV[6]: a note about it. Both may be ''.
+
+local KEEPS_HISTORY = ARGV[3] ~= '0'
+local LAST_ID = '18446744073709551615-18446744073709551615'
+-- About what an entry takes besides its names.
+local BYTES_OF_ENTRY = 200
+
+-- By the number of their source in KEYS.
+local entries = {}
+
+-- The names from the first-th on in one text, whatever is in them: their lengths with a blank between
+-- two, a line break, and the names in a row. fakeredis has no cmsgpack, and this takes no longer.
+local function packed(names, first)
+  local lengths = {}
+  if KEEPS_HISTORY then
+    for i = first or 1, #names do
+      lengths[#lengths + 1] = #names[i]
+    end
+  end
+  if #lengths == 0 then
+    return ''
+  end
+  return table.concat(lengths, ' ') .. '\n' .. table.concat(names, '', first or 1)
+end
+
+-- How many bytes were noted up to an entry, those included that are not kept any more.
+local function total_of(entry)
+  local fields = entry and entry[2] or {}
+  for i = 1, #fields, 2 do
+    if fields[i] == 'total' then
+      return tonumber(fields[i + 1]) or 0
+    end
+  end
+  return 0
+end
+
+-- The first entry after which there are not too many bytes, from the oldest on.
+local function first_kept(key, oldest, total)
+  local page = {oldest}
+  while #page > 0 do
+    for i = 1, #page do
+      if total - total_of(page[i]) <= tonumber(ARGV[4]) then
+        return page[i]
+      end
+      oldest = page[i]
+    end
+    page = redis.call('XRANGE', key, '(' .. oldest[1], '+', 'COUNT', 10)
+  end
+  -- The latest stays, however long the new one is.
+  return oldest
+end
+
+-- Takes down what is going to change in the number-th source, and reads the key of its history.
+--
+-- change.sections, .added and .removed are packed; .new_section is a name. Each may be left out.
+local function will_change(number, operation, change)
+  if not KEEPS_HISTORY then
+    return
+  end
+  local key = string.sub(KEYS[number], 1, -1 - #'sections') .. 'history'
+  local latest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  local fields = {
+    'token', ARGV[1],
+    'operation', operation,
+    'sections', change.sections or '',
+    'new_section', change.new_section or '',
+    'added', change.added or '',
+    'removed', change.removed or '',
+    'by', ARGV[5],
+    'note', ARGV[6],
+  }
+  local total = total_of(latest) + BYTES_OF_ENTRY
+  for i = 2, #fields, 2 do
+    total = total + #fields[i]
+  end
+  fields[#fields + 1] = 'total'
+  fields[#fields + 1] = string.format('%.0f', total)
+
+  local limit = {'MAXLEN', '~', ARGV[3]}
+  local oldest = latest and redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+  if oldest and total - total_of(oldest) > tonumber(ARGV[4]) then
+    limit = {'MINID', '=', first_kept(key, oldest, total)[1]}
+  end
+  entries[number] = {
+    key = key, limit = limit, fields = fields, has_no_id_left = latest and latest[1] == LAST_ID,
+  }
+end
+
+-- Fails where an entry would be refused: of all keys, this one is never there.
+local function probe_history(absent)
+  if next(entries) then
+    redis.call('XADD', absent, 'NOMKSTREAM', '*', 'token', '')
+  end
+end
+
+local function add(entry)
+  local limit = entry.limit
+  redis.call('XADD', entry.key, limit[1], limit[2], limit[3], '*', unpack(entry.fields))
+end
+
+-- Adds the entries. One that cannot be is first: no other is there then.
+local function add_entries()
+  for _, entry in pairs(entries) do
+    if entry.has_no_id_left then
+      add(entry)
+    end
+  end
+  for _, entry in pairs(entries) do
+    add(entry)
+  end
+end
+
