@@ -66,8 +66,8 @@ class ActAsUser:
 
     Each request has a context of its own: a copy of that in which the server calls. In it, and
     nowhere else, the application is called, is asked for each chunk of its answer, and is closed.
-    So what a request sets in a ``contextvars.ContextVar`` ends with it. A thread that the application
-    starts does not have that context.
+    So what a request sets in a ``contextvars.ContextVar`` ends with it. A thread that the
+    application starts does not have that context.
 
     :param app: the application.
     :param remote_user_key: where in a request's environment its user is.

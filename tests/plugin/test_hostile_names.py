@@ -52,7 +52,7 @@ HOSTILE = (
     # What keys and members of ours are called
     *("sections", "section:", "section:rms", "item:", "item:rms", "done:", "done:0", "done"),
     *("begun", ":", ":rms", ":x", "x", "x:", "a:b", "groups", "section present", "items absent"),
-    *("format", "format:"),
+    *("format", "format:", "history", "history:"),
     # Names that begin like another
     *("admin", "admins", "admins:", "admins2", "admi", "Admins", "ADMINS", "admin\u015f"),
     # The same to a reader

@@ -267,9 +267,7 @@ def stored(client):
     """Every key, and its members where it is a set."""
     read = {b"set": client.smembers, b"string": client.get, b"stream": client.xrange}
     return {
-        key: read[client.type(key)](key)
-        for key in client.scan_iter()
-        if not key.endswith(b":done")
+        key: read[client.type(key)](key) for key in client.scan_iter() if not key.endswith(b":done")
     }
 
 
