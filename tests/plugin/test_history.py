@@ -26,6 +26,12 @@ from repoze.what.plugins.redis.layouts import indexed
 KEY = "{tests}:permissions:history"
 OF_GROUPS = "{tests}:groups:history"
 LAST_ID = "18446744073709551615-18446744073709551615"
+EXHAUST = {
+    "by an entry": lambda raw, key: raw.xadd(key, {"x": "y"}, id=LAST_ID),
+    "by its id": lambda raw, key: (
+        raw.xadd(key, {"x": "y"}) and raw.execute_command("XSETID", key, LAST_ID)
+    ),
+}
 # The operation, the section and its new name, and the items that were added and removed.
 TOLD = {
     "create_section": ("create_section", "new", None, set(), set()),
@@ -241,14 +247,15 @@ class TestPair:
         assert list(map(len, self.changes(pair))) == [1, 0]
 
     @pytest.mark.parametrize("key", [OF_GROUPS, KEY])
+    @pytest.mark.parametrize("exhaust", EXHAUST)
     @pytest.mark.parametrize(
         "change",
         [lambda pair: pair.rename_group("editors", "x"), lambda pair: pair.delete_group("editors")],
     )
-    def test_stream_that_takes_no_more(self, pair, server, key, change):
+    def test_stream_that_takes_no_more(self, pair, server, key, exhaust, change):
         """Neither source is told of what is not done."""
         raw = pair.groups.db_connection
-        raw.xadd(key, {"x": "y"}, id=LAST_ID)
+        EXHAUST[exhaust](raw, key)
         before = {key: raw.dump(key) for key in raw.scan_iter() if not key.endswith(b":done")}
         with pytest.raises(
             SourceError, match=r"history takes no more entries.*Nothing was written"
@@ -485,9 +492,10 @@ class TestRefusal:
         WRITES[name](without)
         assert source.get_all_sections() == AFTER[name]
 
+    @pytest.mark.parametrize("exhaust", EXHAUST)
     @pytest.mark.parametrize("name", WRITES)
-    def test_stream_that_takes_no_more(self, source, raw, name):
-        raw.xadd(KEY, {"x": "y"}, id=LAST_ID)
+    def test_stream_that_takes_no_more(self, source, raw, name, exhaust):
+        EXHAUST[exhaust](raw, KEY)
         raw.delete("{tests}:permissions:format")
         before = stored(raw)
         with pytest.raises(SourceError, match=r"takes no more entries.*Nothing was wr") as raised:

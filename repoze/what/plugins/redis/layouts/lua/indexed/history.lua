@@ -5,7 +5,6 @@
 -- ARGV[5]: who makes this change. ARGV[6]: a note about it. Both may be ''.
 
 local KEEPS_HISTORY = ARGV[3] ~= '0'
-local LAST_ID = '18446744073709551615-18446744073709551615'
 -- About what an entry takes besides its names.
 local BYTES_OF_ENTRY = 200
 
@@ -86,7 +85,7 @@ local function will_change(number, operation, change)
     limit = {'MINID', '=', first_kept(key, oldest, total)[1]}
   end
   entries[number] = {
-    key = key, limit = limit, fields = fields, has_no_id_left = latest and latest[1] == LAST_ID,
+    key = key, limit = limit, fields = fields, latest_id = latest and latest[1],
   }
 end
 
@@ -102,15 +101,24 @@ local function add(entry)
   redis.call('XADD', entry.key, limit[1], limit[2], limit[3], '*', unpack(entry.fields))
 end
 
--- Adds the entries. One that cannot be is first: no other is there then.
+-- Whether a stream has given its last id. The id of an entry that is there is refused in any case, and
+-- the error tells why: this is no matter of the entries alone, for ids can be set and entries deleted.
+local function has_no_id_left(entry)
+  local refusal = redis.pcall('XADD', entry.key, entry.latest_id, 'token', '')
+  return string.find(refusal.err, 'exhausted', 1, true)
+end
+
+-- Adds the entries. Where the second cannot be, the first is not there either.
 local function add_entries()
-  for _, entry in pairs(entries) do
-    if entry.has_no_id_left then
-      add(entry)
-    end
+  local first, second = entries[1], entries[2]
+  if second and second.latest_id and has_no_id_left(second) then
+    add(second)
   end
-  for _, entry in pairs(entries) do
-    add(entry)
+  if first then
+    add(first)
+  end
+  if second then
+    add(second)
   end
 end
 
