@@ -430,7 +430,20 @@ class TestHowMuch:
         assert [change.section[:3] for change in changes] == [
             f"{number:03}" for number in range(199, 199 - len(changes), -1)
         ]
-        assert 9 <= len(changes) <= 11
+        assert 9 <= len(changes) <= 12
+
+    def test_long_entry_is_not_read_by_each_write(self, server, source, raw):
+        """Neither while it is the oldest, nor once it is not the latest."""
+        source.include_items("read", [f"user {number}" for number in range(50_000)])
+        source.create_section("next")
+        with raw.monitor() as monitor:
+            source.create_section("new")
+            server.client().ping()
+            seen = []
+            while "PING" not in seen:
+                seen.append(monitor.next_command()["command"].partition(" MAXLEN")[0])
+        read = {f"{command} {KEY}" for command in ("XRANGE", "XADD")}
+        assert read & {each.partition(" - ")[0] for each in seen} == {f"XADD {KEY}"}
 
     def test_one_change_of_more_bytes_than_that(self, server, source, raw, monkeypatch):
         monkeypatch.setattr(indexed, "_LEAST_BYTES", 1000)

@@ -37,20 +37,30 @@ local function total_of(entry)
   return 0
 end
 
--- The first entry after which there are not too many bytes, from the oldest on.
-local function first_kept(key, oldest, total)
-  local page = {oldest}
-  while #page > 0 do
+-- Whether there may be too many bytes. That is found out whenever so many more have come that it could
+-- matter: the oldest entry may be a long one, and takes time to read.
+local function is_time_to_look(total_before, total)
+  local step = tonumber(ARGV[4]) / 8
+  return math.floor(total_before / step) ~= math.floor(total / step)
+end
+
+-- The id of the first entry after which there are not too many bytes, from the oldest on. The latest
+-- stays, however long the new one is.
+local function first_kept(key, total)
+  local id, from = nil, '-'
+  while true do
+    local page = redis.call('XRANGE', key, from, '+', 'COUNT', 10)
     for i = 1, #page do
+      id = page[i][1]
       if total - total_of(page[i]) <= tonumber(ARGV[4]) then
-        return page[i]
+        return id
       end
-      oldest = page[i]
     end
-    page = redis.call('XRANGE', key, '(' .. oldest[1], '+', 'COUNT', 10)
+    if #page < 10 then
+      return id
+    end
+    from = '(' .. id
   end
-  -- The latest stays, however long the new one is.
-  return oldest
 end
 
 -- Takes down what is going to change in the number-th source, and reads the key of its history.
@@ -80,18 +90,19 @@ local function will_change(number, operation, change)
   fields[#fields + 1] = string.format('%.0f', total)
 
   local limit = {'MAXLEN', '~', ARGV[3]}
-  local oldest = latest and redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
-  if oldest and total - total_of(oldest) > tonumber(ARGV[4]) then
-    limit = {'MINID', '=', first_kept(key, oldest, total)[1]}
+  if latest and is_time_to_look(total_of(latest), total) then
+    limit = {'MINID', '=', first_kept(key, total)}
   end
   entries[number] = {
     key = key, limit = limit, fields = fields, latest_id = latest and latest[1],
   }
 end
 
--- Fails where an entry would be refused: of all keys, this one is never there.
+-- Fails where an entry would be refused, and where a look at the oldest would be, one day: of all keys,
+-- this one is never there.
 local function probe_history(absent)
   if next(entries) then
+    redis.call('XRANGE', absent, '-', '+', 'COUNT', 1)
     redis.call('XADD', absent, 'NOMKSTREAM', '*', 'token', '')
   end
 end
