@@ -1,5 +1,5 @@
--- The history of a source: a stream with one entry for each change, the latest last, in the key `history`
--- of its kind.
+-- The history of a source: a stream with one entry for each change, the latest last, in the key
+-- `history` of its kind.
 --
 -- ARGV[3]: about how many changes it is to keep; 0 is that none is noted. ARGV[4]: about how many bytes.
 -- ARGV[5]: who makes this change. ARGV[6]: a note about it. Both may be ''.
