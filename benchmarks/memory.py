@@ -65,12 +65,14 @@ def run(server: Server, report: Report, *, quick: bool) -> None:
 
 
 def _weigh(server: Server, write: Callable[[], None]) -> int:
-    """Return how many bytes *write* makes the server use, but for the tokens of writes."""
+    """Return how many bytes *write* makes the server use, but for what tells of writes."""
     client = server.client()
     client.flushall()
     before = _used_memory(client)
     write()
-    client.delete(*(f"{{{_NAMESPACE}}}:{kind}:done" for kind in _ADAPTERS))
+    client.delete(
+        *(f"{{{_NAMESPACE}}}:{kind}:{key}" for kind in _ADAPTERS for key in ("done", "history"))
+    )
     return _used_memory(client) - before
 
 

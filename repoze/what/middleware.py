@@ -27,6 +27,7 @@ from repoze.what.adapters import (
     is_asynchronous,
 )
 
+from .acting import ActAsUser
 from .printable import printable
 from .remote_user import RemoteUser
 from .unavailability import CONSEQUENCES, UNAVAILABLE, Outage, UnavailabilityAPIFactory
@@ -103,6 +104,9 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
     :raises TypeError: for an argument that repoze.who does not know, an application that is none,
         is what makes one or is one of ASGI, and where `AuthorizationMetadata` raises it.
 
+    In a request its user is who acts, for a source that keeps a history: see
+    `~repoze.what.acting.ActAsUser`.
+
     With ``AUTH_LOG=1`` in the process' environment, and no ``log_stream`` given, what is decided
     about each request is written to standard output. That lookups fail, and that they work again,
     is logged by the logger ``repoze.what``, once for each outage.
@@ -125,6 +129,7 @@ def setup_auth(  # noqa: PLR0913 - each is an option of its own
         who_args["request_classifier"] = default_request_classifier
     if who_args.get("log_stream") is None and os.environ.get("AUTH_LOG") == "1":
         who_args["log_stream"] = sys.stdout
+    app = ActAsUser(app, who_args.get("remote_user_key", "REMOTE_USER"))
     if skip:
         middleware = _PreauthenticatedMiddleware(app, "auth_forger", None, **who_args)
     elif trusted is not None:

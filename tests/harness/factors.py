@@ -39,6 +39,7 @@ WHERE_SERVERS_DIFFER = frozenset(
         "test_faults.py",
         "test_format.py",
         "test_group_changes.py",
+        "test_history.py",
         "test_least_privilege.py",
         "test_joint_lookups.py",
         "test_model.py",

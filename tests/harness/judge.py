@@ -1,5 +1,6 @@
 """What may come of an operation that something went wrong with."""
 
+from harness.histories import replayed
 from harness.operations import (
     AFTER,
     ANSWERS,
@@ -109,8 +110,10 @@ class Judge:
             assert set(answer) == self._damage
 
     def check_state(self, expected):
-        """Check that *expected* is what is stored, and what is found."""
+        """Check that *expected* is what is stored, what is found, and what the history tells."""
         assert self.source.get_all_sections() == expected
+        if self._is_indexed:
+            assert replayed(self.source.history()) == expected
         assert self.source.check() == []
         for item in ("staff", "admins", "a", "b"):
             held = {section for section, items in expected.items() if item in items}

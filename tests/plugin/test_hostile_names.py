@@ -52,7 +52,7 @@ HOSTILE = (
     # What keys and members of ours are called
     *("sections", "section:", "section:rms", "item:", "item:rms", "done:", "done:0", "done"),
     *("begun", ":", ":rms", ":x", "x", "x:", "a:b", "groups", "section present", "items absent"),
-    *("format", "format:"),
+    *("format", "format:", "history", "history:"),
     # Names that begin like another
     *("admin", "admins", "admins:", "admins2", "admi", "Admins", "ADMINS", "admin\u015f"),
     # The same to a reader
@@ -87,12 +87,12 @@ def stored(name):
 
 
 def keys(adapter):
-    """What lies in the adapter's database, but for the tokens of writes and the format."""
+    """What lies in the adapter's database, but for what tells of its writes."""
     raw = adapter.db_connection
     return {
         key: raw.smembers(key)
         for key in raw.keys()  # noqa: SIM118 - a client is no dict
-        if not re.match(rb"\{[^}]*\}:\w+:(done|format)$", key)
+        if not re.match(rb"\{[^}]*\}:\w+:(done|format|history)$", key)
     }
 
 

@@ -1,6 +1,7 @@
 """Any sequence of operations, against a dict of sets."""
 
 import pytest
+from harness.histories import replayed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -157,6 +158,12 @@ class Sources(RuleBasedStateMachine):
             section,
             returns=self.model.get(name),
         )
+
+    @invariant()
+    def told_as_modelled(self):
+        """Each change is in the history, once; what has changed nothing is not."""
+        if self.adapter.namespace is not None:
+            assert replayed(self.adapter.history()) == self.model
 
     @invariant()
     def stored_as_modelled(self):

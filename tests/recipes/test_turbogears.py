@@ -38,6 +38,12 @@ def test_user_is_that_of_the_application(rosa, ben):
     assert ben.get("/").text == "Welcome, Ben Acker"
 
 
+def test_user_of_the_request_acts(groups, permissions, rosa, ben):
+    visitor = webtest.TestApp(newspaper.make_site(groups, permissions))
+    for browser, user in ((rosa, "rosa"), (visitor, None), (ben, "ben")):
+        assert browser.get("/who").text == f"{user} acts"
+
+
 def test_group_is_asked_for_by_a_controller(rosa, ben, groups):
     assert rosa.get("/archive").text == "The archive"
     ben.get("/archive", status=403)
@@ -193,6 +199,12 @@ def test_behind_setup_auth(browser, groups, proxy, questions_of_a_request):
     groups.exclude_item("editors", "rosa")
     browser.get("/archive", status=403)
     browser.get("/publish", status=403)
+
+
+def test_behind_setup_auth_the_user_acts(browser):
+    assert browser.get("/who").text == "None acts"
+    browser.authorization = ("Basic", ("rosa", "headline"))
+    assert browser.get("/who").text == "rosa acts"
 
 
 def test_behind_setup_auth_and_a_proxy(groups, permissions):

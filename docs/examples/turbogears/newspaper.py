@@ -6,6 +6,7 @@ from tg import FullStackApplicationConfigurator, TGController, expose, request, 
 from tg.predicates import All, has_permission, in_group
 from turbogears_unavailable import Authentication
 
+from repoze.what.acting import ActAsUser, acting
 from repoze.what.plugins.redis.turbogears import RedisAuthMetadata
 
 USERS = {"rosa": "Rosa Lind", "ben": "Ben Acker"}
@@ -55,6 +56,10 @@ class RootController(TGController):
         return LOGIN_FORM
 
     @expose(content_type="text/plain")
+    def who(self):
+        return f"{acting().by} acts"
+
+    @expose(content_type="text/plain")
     @require(has_permission("publish"))
     def publish(self):
         return "Publish away"
@@ -85,4 +90,4 @@ def make_site(groups, permissions, **settings):
         }
     )
     configurator.replace("sa_auth", Authentication)
-    return configurator.make_wsgi_app()
+    return configurator.make_wsgi_app(wrap_app=ActAsUser)

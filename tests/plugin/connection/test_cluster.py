@@ -82,7 +82,7 @@ def sections(stored, kind=b"permissions"):
     for key, members in stored.items():
         if key.startswith(prefix) and key != prefix + b"sections":
             word, _, name = key.removeprefix(prefix).partition(b":")
-            if word not in {b"done", b"format"}:
+            if word not in {b"done", b"format", b"history"}:
                 found[word.decode()] |= {(name, member) for member in members}
     assert found["section"] == {(section, item) for item, section in found["item"]}
     assert {section for section, _ in found["section"]} <= names
@@ -464,7 +464,7 @@ class TestRedirections:
 class TestSlotThatIsBeingMoved:
     """Each operation, with each set of the keys moved that comes up."""
 
-    @pytest.mark.parametrize("first", [b"sections", b"section:edit", b"item:staff"])
+    @pytest.mark.parametrize("first", [b"sections", b"section:edit", b"item:staff", b"history"])
     def test_every_operation(self, whole, permissions, first):
         keys = [b"{tests}:permissions:" + first]
         moved = 0
@@ -501,7 +501,8 @@ class TestSlotThatIsBeingMoved:
         assert sections(whole.stored(SLOT)) == AFTER["exclude_item"]
 
     @pytest.mark.parametrize(
-        "first", ["groups:item:rosa", "permissions:section:edit", "permissions:format"]
+        "first",
+        ["groups:item:rosa", "permissions:section:edit", "permissions:format", "groups:history"],
     )
     def test_group_with_its_permissions(self, whole, client, permissions, first):
         pair = Adapters(RedisGroupAdapter(client, namespace=NAMESPACE), permissions)

@@ -721,6 +721,25 @@ class TestSavingAndWaiting:
                 guest.include_item("edit", "a" if rules else "b")
         assert source.adapter.get_section_items("edit") == {"staff", "admins", "a", "b"}
 
+    def test_history(self, server):
+        source = Source(server, "indexed")
+        source.fill()
+        needed = documented_for("To read the history")
+        guest = source.adapter_of_guest([*documented("indexed", "site"), *needed])
+        assert [change.operation for change in guest.history()] == [
+            *("create_section", "include_items", "create_section")
+        ]
+        for role in ("site", "reader"):
+            guest = source.adapter_of_guest(documented("indexed", role))
+            with pytest.raises(SourceError, match="server's ACL"):
+                next(guest.history())
+        admin = source.adapter_of_guest(documented("indexed", "admin"))
+        assert next(admin.history()).section == "read"
+        rules = without(documented("indexed", "admin"), "+xadd", "+xrange", "+xrevrange")
+        guest = source.kind(source.client_of_guest(rules), **source.options, history=0)
+        guest.include_item("edit", "a")
+        source.client.acl_deluser(LOGIN["username"])
+
     def test_none_but_those_that_save_is_dangerous(self, source):
         options = ('``save="background"``', '``save="sync"``', "``wait_replicas``")
         needed = {command for option in options for command in commands(documented_for(option))}

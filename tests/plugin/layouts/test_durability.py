@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import redis
 from harness import servers
+from harness.histories import replayed
 from harness.load import Load, Reader, Writer, all_items
 
 from repoze.what.plugins.redis import RedisPermissionAdapter
@@ -24,6 +25,9 @@ def durable(executable):
 
 def adapter(server, options):
     client = redis.Redis(host=servers.HOST, port=server.port, socket_timeout=30)
+    if options:
+        # Nothing is cut off.
+        options = {**options, "history": 10_000_000}
     return RedisPermissionAdapter(client, **options)
 
 
@@ -47,7 +51,10 @@ def start_and_rewrite(server):
 
 
 def test_killed_under_load(durable, options, thorough):
-    """No acknowledged write is lost, no refused one is found, and nobody is granted too much."""
+    """No acknowledged write is lost, no refused one is found, and nobody is granted too much.
+
+    Nor is a write without its entry in the history, or an entry without its write.
+    """
     kills = 100 if thorough else 4
     source = adapter(durable, options)
     writers = [Writer(f"writer {number}", adapter(durable, options)) for number in range(3)]
@@ -93,6 +100,8 @@ def check(source, writers):
     """Compare what is stored with what each of *writers* knows, and go on from there."""
     assert source.check() == []
     found = source.get_all_sections()
+    if source.namespace is not None:
+        assert replayed(source.history()) == found
     for writer in writers:
         writer.settle(writer.look())
         assert writer.wrong == []

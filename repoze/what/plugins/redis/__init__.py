@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
 
     from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+    from .changes import Change
     from .copying import CopyError, copy_sections
     from .findings import Finding, Problem
     from .layouts.replication import TooFewReplicas
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdapterError",
     "Adapters",
+    "Change",
     "CopyError",
     "ExistingSectionError",
     "Finding",
@@ -54,6 +56,7 @@ make_metadata_provider: Callable[..., Any]
 _MODULES = {
     "AdapterError": "repoze.what.adapters",
     "Adapters": ".pair",
+    "Change": ".changes",
     "CopyError": ".copying",
     "ExistingSectionError": "repoze.what.adapters",
     "Finding": ".findings",
@@ -76,6 +79,7 @@ _MODULES = {
 # These are attributes of the package without being imported by their names.
 _SUBMODULES = {
     "adapters",
+    "changes",
     "connection",
     "copying",
     "findings",

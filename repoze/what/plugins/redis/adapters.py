@@ -1,8 +1,9 @@
 """The adapters: a question of repoze.what becomes one operation on the server."""
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from functools import partial
 from math import inf
 from operator import attrgetter
@@ -21,6 +22,7 @@ from repoze.what.adapters import (
     is_one_name,
 )
 
+from .changes import Change, change_of, first_id_at
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
@@ -45,6 +47,12 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 
 # What a near cache keeps where no number is given: some 10 MB, for users in some ten groups each.
 _ANSWERS = 10_000
+# About how many changes a history keeps where no number is given.
+_CHANGES = 10_000
+# Of changes of a few names each, as many as take the server some milliseconds.
+_FEWEST_CHANGES_AT_A_TIME, _MOST_CHANGES_AT_A_TIME = 10, 1000
+# A page of them that is longer is followed by one of fewer.
+_LONG_PAGE = 256 * 1024
 _MAX_STALENESS, _MAX_AGE = 1.0, 60.0
 # It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05
@@ -68,6 +76,7 @@ class RedisAdapter(BaseSourceAdapter):
         wait_replicas: int = 0,
         save: Save | None = None,
         save_every: int | None = None,
+        history: int | None = None,
         near_cache: bool | int = False,
         max_staleness: float | None = None,
         max_age: float | None = None,
@@ -104,6 +113,7 @@ class RedisAdapter(BaseSourceAdapter):
             if read_from is not None:
                 self._reader = ServerDatabase(read_from, self._database.number, part)
         self._near_cache = self._make_near_cache(keys, near_cache, staleness, age)
+        changes = _CHANGES if history is None else _number("history", history, 0)
         options: dict[str, Any] = {
             "reader": self._reader,
             "wait_replicas": _number("wait_replicas", wait_replicas, 0),
@@ -112,8 +122,13 @@ class RedisAdapter(BaseSourceAdapter):
         self._layout: Layout = (
             PlainLayout(self._database, **options)
             if keys is None
-            else IndexedLayout(self._database, keys, self._near_cache, **options)
+            else IndexedLayout(self._database, keys, self._near_cache, history=changes, **options)
         )
+        if keys is None and history:
+            raise ValueError(
+                "Without a namespace there is no history: beside the sections there is no room for "
+                "it. Give the adapter a namespace; copy_sections copies the source to it."
+            )
         if db is None and keys is None:
             warnings.warn(
                 f"With db=None, each set in {self._database} is a section: whoever may write "
@@ -347,6 +362,48 @@ class RedisAdapter(BaseSourceAdapter):
         self._check_writable()
         return self._review(repair=True)
 
+    def history(
+        self,
+        section: Name | None = None,
+        item: Name | None = None,
+        by: Name | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> Iterator[Change]:
+        """Yield the changes that the history tells of, the latest first.
+
+        They are read in pages, when they are asked for. What is changed meanwhile is not among
+        them. It is for the indexed layout, and tells what was changed by adapters whose *history*
+        is not 0, so far as it goes back.
+
+        :param section: only those of this section, by its old name and by its new one.
+        :param item: only those that put this item into a section, or took it out.
+        :param by: only those that were made by this user.
+        :param since: only those from this time on, by the clock of the server.
+        :param before: only those before this time.
+        :raises ValueError: where a time is without a time zone.
+        :raises SourceError: where the source is on the plain layout.
+        """
+        if not isinstance(self._layout, IndexedLayout):
+            raise SourceError(
+                "A source on the plain layout has no history: beside the sections there is no "
+                "room for it. Copy it to a namespace, with copy_sections or the command copy, and "
+                f"what is changed from then on is noted ({self._database}).",
+                written=False,
+            )
+        first, end = _id_at("since", since), _id_at("before", before)
+        wanted = [None if name is None else encode(name) for name in (section, item, by)]
+        none_wanted = (before is not None and end is None) or any(
+            name is not None and encoded is None
+            for name, encoded in zip((section, item, by), wanted, strict=True)
+        )
+        if none_wanted:
+            return iter(())
+        last = b"+" if end is None else b"(" + end
+        names = [None if name is None else decode(name) for name in wanted]
+        pages = _pages_of_history(self._layout, first or b"-", last)
+        return (change for page in pages for change in page if change.concerns(*names))
+
     def count_items(self, section: Name) -> int:
         """Return how many items *section* has, which is quick however many they are.
 
@@ -487,6 +544,9 @@ class RedisGroupAdapter(RedisAdapter):
     :param save: have the server save its data to disk after writes: ``"background"`` while it goes
         on, or ``"sync"`` while everybody waits. Left out, that is for the server's settings.
     :param save_every: after how many writes of this adapter to save; left out, after each.
+    :param history: about how many changes are kept in the history that each write adds to; left
+        out, 10,000. 0 is that it adds nothing. It needs a *namespace*. Those who only read the
+        history need not say it.
     :param near_cache: how many answers of lookups to keep in the memory of the process, and to
         serve from there until the server tells that they have changed; ``True`` is 10,000. It needs
         a *namespace*, and the extra ``near-cache``. The manual says what it promises.
@@ -496,7 +556,8 @@ class RedisGroupAdapter(RedisAdapter):
     :raises TypeError: where *client* or *read_from* is no redis-py client, *db* or another number
         none, or *namespace* no text.
     :raises ValueError: where *db* or *wait_replicas* is negative, *save* is something else,
-        *save_every* not positive or without *save*, *namespace* has other characters, *client*
+        *save_every* not positive or without *save*, *history* negative or without *namespace*,
+        *namespace* has other characters, *client*
         is a cluster's and there is no *namespace*, or a *db* or *read_from*; or where there is a
         *near_cache* and no *namespace*, or *read_from*, or *max_staleness* or *max_age* is below
         0.05, or there without it.
@@ -740,6 +801,30 @@ def _sibling(permissions: SourceAdapter) -> RedisPermissionAdapter | None:
     if issubclass(type(permissions), RedisPermissionAdapter):
         return cast(RedisPermissionAdapter, permissions)
     return None
+
+
+def _pages_of_history(layout: IndexedLayout, first: bytes, last: bytes) -> Iterator[list[Change]]:
+    count = _FEWEST_CHANGES_AT_A_TIME
+    while True:
+        entries = layout.read_history(first, last, count)
+        changes = (change_of(*entry) for entry in entries)
+        yield [change for change in changes if change is not None]
+        if len(entries) < count:
+            return
+        last = b"(" + entries[-1][0]
+        length = sum(len(text) for _, fields in entries for text in fields)
+        wanted = count * 2 if length < _LONG_PAGE else count // 2
+        count = min(max(wanted, _FEWEST_CHANGES_AT_A_TIME), _MOST_CHANGES_AT_A_TIME)
+
+
+def _id_at(name: str, when: datetime | None) -> bytes | None:
+    if when is None:
+        return None
+    if not isinstance(when, datetime):
+        raise TypeError(f"{name} is a datetime, not {described(when)}")
+    if when.utcoffset() is None:
+        raise ValueError(f"{name} is a datetime with a time zone: of this one nobody knows when.")
+    return first_id_at(when)
 
 
 def _question(items: Collection[object]) -> frozenset[str]:

@@ -51,6 +51,16 @@ def encode_for_write(name: object) -> bytes:
     return encoded
 
 
+def encode_text(text: str | None) -> bytes:
+    """Return the bytes of *text*, which names nothing: whatever is in it, and if it is none."""
+    if text is None:
+        return b""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
+
+
 def encode_known(names: Iterable[object]) -> set[bytes]:
     """Return the bytes that those of *names* are stored as which can name something."""
     encoded = {encode(name) for name in names}

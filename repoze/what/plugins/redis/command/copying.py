@@ -12,6 +12,7 @@ from repoze.what.plugins.redis.renaming import refuse_interrupted
 
 from .failures import Failure
 from .leftovers import as_conflict, find_leftovers
+from .noting import noted
 from .output import echo_json, json_option, progress
 from .sources import Sources, pass_sources, source_options
 from .summaries import refuse
@@ -21,6 +22,7 @@ from .summaries import refuse
 @click.argument("to_url", metavar="TO_URL", envvar="REPOZE_WHAT_REDIS_TO_URL")
 @source_options
 @json_option
+@noted
 @pass_sources
 def copy(sources: Sources, /, to_url: str, *, as_json: bool, **options: Any) -> None:
     """Copy all groups and permissions to the sources at TO_URL.

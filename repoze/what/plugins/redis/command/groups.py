@@ -16,6 +16,7 @@ from repoze.what.plugins.redis.renaming import (
 from .asking import ask, yes_option
 from .completion import Completion, complete_groups, complete_members, complete_users
 from .failures import Failure
+from .noting import noted
 from .output import count, echo_json, echo_lines, echo_section, json_option, tell
 from .sources import Command, Sources, pass_sources
 
@@ -70,6 +71,7 @@ def show(sources: Sources, group: str, *, as_json: bool) -> None:
 @click.option(
     "--inherit", is_flag=True, help="Let it have the permissions that are there for its name."
 )
+@noted
 @pass_sources
 def create(sources: Sources, group: str, *, inherit: bool) -> None:
     """Make GROUP, without members.
@@ -87,6 +89,7 @@ def create(sources: Sources, group: str, *, inherit: bool) -> None:
 @_group
 @click.argument("new_name", metavar="NEW_NAME")
 @_leave_permissions
+@noted
 @pass_sources
 def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bool) -> None:
     """Call GROUP NEW_NAME. Its permissions go along.
@@ -122,6 +125,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
 @_group
 @_leave_permissions
 @yes_option
+@noted
 @pass_sources
 def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) -> None:
     """Remove GROUP. Its permissions are revoked first.
@@ -148,6 +152,7 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
 @groups.command()
 @_group
 @_users(complete_users)
+@noted
 @pass_sources
 def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
     """Make each USER a member of GROUP: all, or none where one is already."""
@@ -157,6 +162,7 @@ def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
 @groups.command()
 @_group
 @_users(complete_members)
+@noted
 @pass_sources
 def remove(sources: Sources, group: str, users: tuple[str, ...]) -> None:
     """Take each USER out of GROUP: all, or none where one is not in it."""

@@ -9,6 +9,7 @@ from repoze.what.plugins.redis.renaming import RenamingInterrupted, refuse_inter
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
 from .failures import Failure
+from .noting import noted
 from .output import count, echo_json, echo_lines, echo_section, json_option
 from .sources import Sources, pass_sources
 
@@ -49,6 +50,7 @@ def show(sources: Sources, permission: str, *, as_json: bool) -> None:
 
 @permissions.command()
 @click.argument("permission")
+@noted
 @pass_sources
 def create(sources: Sources, permission: str) -> None:
     """Make PERMISSION. No group has it yet."""
@@ -58,6 +60,7 @@ def create(sources: Sources, permission: str) -> None:
 @permissions.command()
 @_permission
 @click.argument("new_name", metavar="NEW_NAME")
+@noted
 @pass_sources
 def rename(sources: Sources, permission: str, new_name: str) -> None:
     """Call PERMISSION NEW_NAME. Its groups keep it."""
@@ -67,6 +70,7 @@ def rename(sources: Sources, permission: str, new_name: str) -> None:
 @permissions.command()
 @_permission
 @yes_option
+@noted
 @pass_sources
 def delete(sources: Sources, permission: str, *, yes: bool) -> None:
     """Remove PERMISSION, and take it from all groups."""
@@ -83,6 +87,7 @@ def delete(sources: Sources, permission: str, *, yes: bool) -> None:
 @click.option(
     "--unknown-groups", is_flag=True, help="Also to groups that are not there, or elsewhere."
 )
+@noted
 @pass_sources
 def grant(
     sources: Sources, permission: str, groups: tuple[str, ...], *, unknown_groups: bool
@@ -106,6 +111,7 @@ def grant(
 @permissions.command()
 @_permission
 @_groups
+@noted
 @pass_sources
 def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
     """Take PERMISSION from each GROUP: from all, or from none where one does not have it."""

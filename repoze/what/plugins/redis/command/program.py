@@ -22,6 +22,7 @@ _COMMANDS = {
     "who": ".lookups:who",
     "can": ".lookups:can",
     "who-can": ".lookups:who_can",
+    "history": ".history:history",
     "check": ".review:check",
     "repair": ".review:repair",
     "export": ".transfer:export",

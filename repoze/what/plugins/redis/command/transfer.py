@@ -15,6 +15,7 @@ from .failures import Failure
 from .importing import Importer
 from .ini_files import read_ini, write_ini
 from .json_files import read_json, write_json
+from .noting import noted
 from .output import json_option, progress
 from .sources import Sources, pass_sources
 from .staging import Entry, Input, Stage, file_input, temporary_database
@@ -161,6 +162,7 @@ def _import_options(command: Command) -> Command:
 @import_.command("json")
 @click.argument("file", type=_file_type)
 @_import_options
+@noted
 @pass_sources
 def import_json(sources: Sources, /, file: str, **options: bool) -> None:
     """Add what is in FILE, which is JSON as `export json` writes it; - is the standard input."""
@@ -171,6 +173,7 @@ def import_json(sources: Sources, /, file: str, **options: bool) -> None:
 @import_.command("ini")
 @_file_options
 @_import_options
+@noted
 @pass_sources
 def import_ini(
     sources: Sources,
@@ -186,6 +189,7 @@ def import_ini(
 @import_.command("xml")
 @_file_options
 @_import_options
+@noted
 @pass_sources
 def import_xml(
     sources: Sources,
@@ -201,6 +205,7 @@ def import_xml(
 @import_.command("sql")
 @_sql_url
 @_import_options
+@noted
 @pass_sources
 def import_sql(sources: Sources, /, database_url: str, **options: bool) -> None:
     """Add what is in the tables of a TurboGears quickstart.

@@ -10,6 +10,7 @@ from repoze.what.plugins.redis.names import described, some
 from .asking import ask, yes_option
 from .completion import complete_users
 from .failures import Failure
+from .noting import noted
 from .output import count, echo_json, echo_lines, json_option
 from .sources import Sources, pass_sources
 
@@ -39,6 +40,7 @@ def list_(sources: Sources, *, as_json: bool) -> None:
 @users.command()
 @_user
 @click.argument("new_name", metavar="NEW_NAME")
+@noted
 @pass_sources
 def rename(sources: Sources, user: str, new_name: str) -> None:
     """Call USER NEW_NAME in all groups, at once.
@@ -52,6 +54,7 @@ def rename(sources: Sources, user: str, new_name: str) -> None:
 @users.command()
 @_user
 @yes_option
+@noted
 @pass_sources
 def delete(sources: Sources, user: str, *, yes: bool) -> None:
     """Take USER out of all groups, at once.

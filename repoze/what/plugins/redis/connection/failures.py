@@ -44,6 +44,10 @@ _ADVICE = {
     "BUSY": "A script runs there for too long; SCRIPT KILL may end it.",
     "LOADING": "It is loading its data; try again when it has.",
     "CLUSTERDOWN": "Part of the cluster is down; try again when it is up.",
+    "EXHAUSTED": (
+        "The stream of the history takes no more entries. Rename or delete its key, or give the "
+        "adapter history=0."
+    ),
     "INCONSISTENT": "See what check() finds.",
     "MASTERDOWN": "It is a replica that has lost its primary.",
     "MISCONF": "It cannot save to disk; see its log.",
@@ -61,10 +65,11 @@ _ADVICE = {
     "TRYAGAIN": _BEING_MOVED,
     "WRONGTYPE": "Rename or remove that key; check() finds it.",
 }
-# What a script is told without a code word: of a key whose slot is being moved, and of what the
-# server's ACL does not permit, by Valkey and Redis 8, and by Redis 6.2 and 7.0. Their wording
-# differs but for these phrases.
+# What a script is told without a code word: of a stream that has given its last id, of a key whose
+# slot is being moved, and of what the server's ACL does not permit, by Valkey and Redis 8, and by
+# Redis 6.2 and 7.0. Their wording differs but for these phrases.
 _PHRASES = {
+    "exhausted the last possible ID": "EXHAUSTED",
     "access a non local key": "NOT HERE",
     "ACL failure in script": "NOPERM",
     "executing the script can't ": "NOPERM",

@@ -8,12 +8,13 @@ from typing import Any
 
 import redis
 
+from repoze.what.acting import acting
 from repoze.what.adapters import AdapterError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
-from repoze.what.plugins.redis.connection.replies import flag, number, texts
-from repoze.what.plugins.redis.names import decode, decode_all, described
+from repoze.what.plugins.redis.connection.replies import array, flag, number, texts
+from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
 
@@ -22,6 +23,16 @@ from .scripts import script
 
 # How often a write that the server does not remember the one before of is sent, with another.
 _MOST_ATTEMPTS = 2
+# How many bytes a history may take, for each change that it is to keep, and at least.
+_BYTES_OF_CHANGE, _LEAST_BYTES = 4096, 16 * 1024 * 1024
+# The oldest servers do not say which command it is that they do not permit.
+_NEEDED_FOR_HISTORY = (
+    " (to note changes in the history, a writer needs +xadd +xrange +xrevrange, or history=0)"
+)
+_FOR_WRITES = (
+    *("call_in_parts", "indexed/databases", "indexed/format"),
+    *("indexed/history", "indexed/write"),
+)
 # After these a near cache need not forget all: the answers that they change are to their names.
 _CHANGE_ANSWERS_TO_THEIR_NAMES = frozenset(
     ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
@@ -47,7 +58,8 @@ class IndexKeys:
     - ``section:NAME``: the items of a section, where it has any;
     - ``item:NAME``: the sections that an item is in, where it is in any;
     - ``done``: the tokens of the latest writes and their answers, in case that one is sent again;
-    - ``format``: the number that says which of these keys there may be, from the first write on.
+    - ``format``: the number that says which of these keys there may be, from the first write on;
+    - ``history``: what was changed, and by whom, the latest last.
 
     In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
 
@@ -68,6 +80,7 @@ class IndexKeys:
         self.sections = prefix + b"sections"
         self.section_prefix = prefix + b"section:"
         self.item_prefix = prefix + b"item:"
+        self.history = prefix + b"history"
         self.pattern = prefix + b"*"
         """What `SCAN` finds them by: no character of a namespace has a meaning in a pattern."""
 
@@ -80,6 +93,9 @@ class IndexedLayout(Layout):
     idempotency key), which is stored with its answer. It carries another that was stored before it
     was first sent, too: while that is there, what came later is. So what is not there has not been
     done, and no clock is needed.
+
+    :param history: about how many changes are kept in the history that each write adds to; 0 is
+        that it adds nothing.
     """
 
     _REPEATS_WRITES = True
@@ -94,9 +110,7 @@ class IndexedLayout(Layout):
         "review": script("indexed/format", "indexed/review"),
     }
     _WRITES: Mapping[str, Script] = {
-        operation: script(
-            *("call_in_parts", "indexed/format", "indexed/write"), f"indexed/{operation}"
-        )
+        operation: script(*_FOR_WRITES, f"indexed/{operation}")
         for operation in (
             "create_section",
             "edit_section",
@@ -110,10 +124,7 @@ class IndexedLayout(Layout):
     }
     # Those of both kinds.
     _JOINT_WRITES: Mapping[str, Script] = {
-        operation: script(
-            *("call_in_parts", "indexed/format", "indexed/write", "indexed/grants"),
-            f"indexed/{operation}",
-        )
+        operation: script(*_FOR_WRITES, "indexed/grants", f"indexed/{operation}")
         for operation in ("rename_group", "delete_group")
     }
 
@@ -122,9 +133,12 @@ class IndexedLayout(Layout):
         database: Database,
         keys: IndexKeys,
         near_cache: NearCache | None = None,
+        *,
+        history: int,
         **options: Any,
     ) -> None:
         super().__init__(database, **options)
+        self._history = history
         self.keys = keys
         self._near_cache = near_cache
         # The latest write that is known to have been done: none, at first.
@@ -198,6 +212,21 @@ class IndexedLayout(Layout):
 
     def _key_of_items(self, section: bytes) -> bytes:
         return self.keys.section_prefix + section
+
+    def read_history(
+        self, first: bytes, last: bytes, count: int
+    ) -> list[tuple[bytes, list[bytes]]]:
+        """Return the latest *count* entries of the history from *first* to *last*, latest first.
+
+        Each is its id, and its fields with their values in turn.
+        """
+
+        def read(exchange: Exchange) -> list[tuple[bytes, list[bytes]]]:
+            reply = exchange.send("XREVRANGE", self.keys.history, last, first, "COUNT", count)
+            entries = [array(entry, length=2) for entry in array(reply)]
+            return [(*texts([entry_id]), array(texts(fields))) for entry_id, fields in entries]
+
+        return self.reader.run(Operation("history"), read)
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
@@ -312,7 +341,13 @@ class IndexedLayout(Layout):
     ) -> Write:
         # Made here, once: with another for each attempt, a write would be done twice.
         token = os.urandom(16).hex().encode()
-        return Write(operation, script, keys, (token, self._known, *names))
+        most_bytes = max(self._history * _BYTES_OF_CHANGE, _LEAST_BYTES)
+        who = acting()
+        noted = (
+            *(b"%d" % self._history, b"%d" % most_bytes),
+            *(encode_text(who.by), encode_text(who.note)),
+        )
+        return Write(operation, script, keys, (token, self._known, *noted, *names))
 
     def _carry_out(self, write: Write) -> Sequence[bytes]:
         token, _, *names = write.arguments
@@ -340,6 +375,8 @@ class IndexedLayout(Layout):
             # A node of a cluster, asked as a server, may have both sources, in two slots.
             if code_word(error) == "CROSSSLOT" and len(write.keys) > 1:
                 raise _LeftToSteps from error
+            if self._history and code_word(error) == "NOPERM":
+                raise type(error)(f"{error}{_NEEDED_FOR_HISTORY}") from error
             raise
 
     def _refusal(self, reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError:

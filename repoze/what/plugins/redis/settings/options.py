@@ -109,6 +109,7 @@ OPTIONS_OF_ADAPTERS: Options = {
     "wait_replicas": _number,
     "save": _one_of("background", "sync"),
     "save_every": _number,
+    "history": _number,
     "near_cache": _size,
     "max_staleness": _duration,
     "max_age": _duration,

@@ -1,10 +1,10 @@
 -- Adds a section without items.
 --
--- ARGV[3]: the section.
+-- ARGV[7]: the section.
 -- Returns {'done'} or {'section present'}; an INCONSISTENT error where items without a section lie
 -- under its name, which the new section would inherit.
 
-local section = ARGV[3]
+local section = ARGV[7]
 if has_section(section) then
   return {'section present'}
 end
@@ -13,6 +13,7 @@ if redis.call('EXISTS', section_key(section)) == 1 then
 end
 probe(KEYS[1])
 
+will_change(1, 'create_section', {sections = packed({section})})
 begin(true)
 redis.call('SADD', KEYS[1], section)
 return done({})

@@ -1,14 +1,20 @@
 -- Removes a group with its users, and revokes its permissions.
 --
--- ARGV[3]: the group.
+-- ARGV[7]: the group.
 -- Returns {'done', PERMISSION, ...} with what it was permitted, or {'no group'}.
 
-local group = ARGV[3]
+local group = ARGV[7]
 if not has_section(group) then
   return {'no group'}
 end
 local users = probe_section(group)
 local permissions = probe_grants(group)
+will_change(1, 'delete_group', {sections = packed({group}), removed = packed(users)})
+local revoked = granted(group, permissions)
+if #revoked > 0 then
+  local change = {sections = packed(revoked), removed = packed({group})}
+  will_change(2, 'delete_group', change)
+end
 
 begin(false)
 enter(2)

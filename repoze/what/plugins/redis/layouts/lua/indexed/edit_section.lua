@@ -1,10 +1,10 @@
 -- Gives a section another name.
 --
--- ARGV[3]: the section. ARGV[4]: its new name.
+-- ARGV[7]: the section. ARGV[8]: its new name.
 -- Returns {'done'}, {'no section', 'none'} or {'section present'}; an INCONSISTENT error where items
 -- without a section lie under the new name.
 
-local section, new_section = ARGV[3], ARGV[4]
+local section, new_section = ARGV[7], ARGV[8]
 if not has_section(section) then
   return {'no section', 'none'}
 end
@@ -16,6 +16,7 @@ if redis.call('EXISTS', section_key(new_section)) == 1 then
 end
 local items = probe_section(section)
 probe(section_key(new_section))
+will_change(1, 'edit_section', {sections = packed({section}), new_section = new_section})
 
 begin(true)
 for i = 1, #items do

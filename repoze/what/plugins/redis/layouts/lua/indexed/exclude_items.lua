@@ -1,9 +1,9 @@
 -- Removes items from a section, all or none.
 --
--- ARGV[3]: the section. ARGV[4] and following: the items.
+-- ARGV[7]: the section. ARGV[8] and following: the items.
 -- Returns {'done'}, {'no section', 'none'} or {'items absent', ITEM, ...}.
 
-local section = ARGV[3]
+local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
@@ -12,10 +12,13 @@ if #absent > 1 then
   return absent
 end
 probe(section_key(section))
+if #ARGV >= 8 then
+  will_change(1, 'exclude_items', {sections = packed({section}), removed = packed(ARGV, 8)})
+end
 
 begin(false)
-call_in_parts('SREM', section_key(section), ARGV, 4)
-for i = 4, #ARGV do
+call_in_parts('SREM', section_key(section), ARGV, 8)
+for i = 8, #ARGV do
   redis.call('SREM', item_key(ARGV[i]), section)
 end
 return done({})

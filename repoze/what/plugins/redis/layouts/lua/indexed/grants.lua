@@ -19,6 +19,20 @@ local function grants_of(group)
   return permissions
 end
 
+-- Those of permissions that have a group.
+local function granted(group, permissions)
+  local granting = {}
+  enter(2)
+  for i = 1, #permissions do
+    if redis.call('SISMEMBER', KEYS[2], permissions[i]) == 1
+      and redis.call('SISMEMBER', permission_key(permissions[i]), group) == 1 then
+      granting[#granting + 1] = permissions[i]
+    end
+  end
+  enter(1)
+  return granting
+end
+
 -- As grants_of, and probes the keys of that; what has none leaves no trace in its source.
 local function probe_grants(group, new_group)
   local permissions = grants_of(group)

@@ -1,9 +1,9 @@
 -- Removes an item from every section.
 --
--- ARGV[3]: the item.
+-- ARGV[7]: the item.
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
-local item = ARGV[3]
+local item = ARGV[7]
 local sections = redis.call('SMEMBERS', item_key(item))
 if #sections == 0 then
   return {'item absent'}
@@ -12,6 +12,10 @@ for i = 1, #sections do
   probe(section_key(sections[i]))
 end
 probe(item_key(item))
+local left = sections_with(item, sections)
+if #left > 0 then
+  will_change(1, 'remove_item', {sections = packed(left), removed = packed({item})})
+end
 
 begin(false)
 for i = 1, #sections do

@@ -1,14 +1,14 @@
 -- Gives a group another name, among the groups and for all of its permissions.
 --
--- ARGV[3]: the group. ARGV[4]: its new name. ARGV[5]: what has the permissions of a group that is renamed
+-- ARGV[7]: the group. ARGV[8]: its new name. ARGV[9]: what has the permissions of a group that is renamed
 -- to this name in steps.
 -- Returns {'done', PERMISSION, ...} with what it is permitted; {'kept'} where that other has permissions,
 -- so that the steps were interrupted; {'no group'}, {'group present'} or {'still permitted', PERMISSION,
 -- ...} with what the new name, which is no group, has; an INCONSISTENT error where users without a group
 -- lie under it.
 
-local group, new_group = ARGV[3], ARGV[4]
-if #grants_of(ARGV[5]) > 0 then
+local group, new_group = ARGV[7], ARGV[8]
+if #grants_of(ARGV[9]) > 0 then
   return {'kept'}
 end
 if not has_section(group) then
@@ -29,15 +29,14 @@ local users = probe_section(group)
 probe(section_key(new_group))
 local indexed = probe_grants(group, new_group)
 -- What the index alone says is not made true.
-local permissions = {}
-enter(2)
-for i = 1, #indexed do
-  if redis.call('SISMEMBER', KEYS[2], indexed[i]) == 1
-    and redis.call('SISMEMBER', permission_key(indexed[i]), group) == 1 then
-    permissions[#permissions + 1] = indexed[i]
-  end
+local permissions = granted(group, indexed)
+will_change(1, 'rename_group', {sections = packed({group}), new_section = new_group})
+if #permissions > 0 then
+  local change = {
+    sections = packed(permissions), added = packed({new_group}), removed = packed({group}),
+  }
+  will_change(2, 'rename_group', change)
 end
-enter(1)
 
 begin(true)
 for i = 1, #users do

@@ -1,17 +1,12 @@
 -- Gives an item another name, in every section.
 --
--- ARGV[3]: the item. ARGV[4]: its new name. ARGV[5]: there where that may be an item already.
+-- ARGV[7]: the item. ARGV[8]: its new name. ARGV[9]: there where that may be an item already.
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
-local item, new_item, is_merging = ARGV[3], ARGV[4], ARGV[5]
+local item, new_item, is_merging = ARGV[7], ARGV[8], ARGV[9]
 local indexed = redis.call('SMEMBERS', item_key(item))
 -- What the index alone says is not made true.
-local sections = {}
-for i = 1, #indexed do
-  if redis.call('SISMEMBER', section_key(indexed[i]), item) == 1 and has_section(indexed[i]) then
-    sections[#sections + 1] = indexed[i]
-  end
-end
+local sections = sections_with(item, indexed)
 if #sections == 0 then
   return {'item absent'}
 elseif not is_merging and redis.call('EXISTS', item_key(new_item)) == 1 then
@@ -22,6 +17,8 @@ for i = 1, #sections do
 end
 probe(item_key(item))
 probe(item_key(new_item))
+local change = {sections = packed(sections), added = packed({new_item}), removed = packed({item})}
+will_change(1, 'rename_item', change)
 
 begin(true)
 for i = 1, #sections do

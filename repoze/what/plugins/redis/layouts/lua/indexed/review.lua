@@ -14,7 +14,7 @@
 -- sections there are: then nothing is added, and what is taken away is what no section could have.
 
 -- Of the keys that are no sets.
-local OTHER_TYPES = {done = 'zset', format = 'string'}
+local OTHER_TYPES = {done = 'zset', format = 'string', history = 'stream'}
 
 local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
 local is_checking = ARGV[1] == 'check'

@@ -1,9 +1,9 @@
 -- Replaces the items of a section.
 --
--- ARGV[3]: the section. ARGV[4] and following: the items that it is to have, possibly none.
+-- ARGV[7]: the section. ARGV[8] and following: the items that it is to have, possibly none.
 -- Returns {'done'} or {'no section', 'none'}.
 
-local section = ARGV[3]
+local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
@@ -12,7 +12,7 @@ for _, item in ipairs(redis.call('SMEMBERS', section_key(section))) do
   is_leaving[item] = true
 end
 local coming, leaving = {}, {}
-for i = 4, #ARGV do
+for i = 8, #ARGV do
   if is_leaving[ARGV[i]] then
     is_leaving[ARGV[i]] = nil
   else
@@ -25,6 +25,10 @@ for item in pairs(is_leaving) do
   probe(item_key(item))
 end
 probe(section_key(section))
+if #coming > 0 or #leaving > 0 then
+  local change = {sections = packed({section}), added = packed(coming), removed = packed(leaving)}
+  will_change(1, 'set_section_items', change)
+end
 
 begin(#coming > 0)
 call_in_parts('SREM', section_key(section), leaving, 1)

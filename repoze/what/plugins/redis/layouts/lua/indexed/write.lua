@@ -1,10 +1,10 @@
 -- What all writes of the indexed layout begin with, and how they end.
 --
 -- KEYS[1]: the key of the section names; the others begin like it and lie in the same slot. KEYS[2]: that
--- of a second source, where the script writes two; the last two of ARGV are then the numbers of their
--- databases.
+-- of a second source, where the script writes two.
 -- ARGV[1]: the token of this write. ARGV[2]: a member that was in the set of the latest writes before
--- this one was first sent, or '' where its sender knows of none.
+-- this one was first sent, or '' where its sender knows of none. ARGV[3] to ARGV[6]: see history.lua.
+-- What follows are names.
 --
 -- A write whose reply was lost is sent again as it was. Where it had been carried out, the answer of
 -- that time is all that comes of it. That it had not is known by the member in ARGV[2], for what came
@@ -15,8 +15,9 @@
 -- a source in a newer format is left alone, with an error. Nothing is written then.
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
--- nothing of it probes it; it calls begin; it writes, with SADD and SREM alone; it returns done(...).
--- It is in the database of the first source, but for what it does between enter(2) and enter(1).
+-- nothing of it probes it; it tells will_change what it is going to change, if anything; it calls
+-- begin; it writes, with SADD and SREM alone; it returns done(...). It is in the database of the first
+-- source, but for what it does between enter(2) and enter(1).
 
 local MOST = 1000
 
@@ -39,22 +40,6 @@ if number then
     end
   end
   return reply
-end
-
-local function database_of(source)
-  return ARGV[#ARGV - #KEYS + source]
-end
-
-local is_apart = #KEYS == 2 and database_of(1) ~= database_of(2)
-
--- The database of a source, by its number in KEYS, is the one that what follows is asked of. A server
--- has who called the script stay in the one that he has selected; fakeredis does not.
-local entered = 1
-local function enter(source)
-  entered = source
-  if is_apart then
-    redis.call('SELECT', database_of(source))
-  end
 end
 
 if is_apart and (
@@ -104,6 +89,17 @@ local function has_section(section)
   return redis.call('SISMEMBER', KEYS[1], section) == 1
 end
 
+-- Those of sections that have an item: not what the index alone says.
+local function sections_with(item, sections)
+  local having = {}
+  for i = 1, #sections do
+    if redis.call('SISMEMBER', section_key(sections[i]), item) == 1 and has_section(sections[i]) then
+      having[#having + 1] = sections[i]
+    end
+  end
+  return having
+end
+
 -- The keys that are to be written, by their source.
 local probed = {{}, {}}
 
@@ -125,11 +121,11 @@ local function probe_section(section)
   return items
 end
 
--- Those of ARGV from the fourth on that a section has (1), or lacks (0), after outcome; and probes
+-- Those of ARGV from the eighth on that a section has (1), or lacks (0), after outcome; and probes
 -- the keys of all.
 local function items_held(section, is_held, outcome)
   local held = {outcome}
-  for i = 4, #ARGV do
+  for i = 8, #ARGV do
     probe(item_key(ARGV[i]))
     if redis.call('SISMEMBER', section_key(section), ARGV[i]) == is_held then
       held[#held + 1] = ARGV[i]
@@ -140,7 +136,8 @@ end
 
 -- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
 -- memory is out, what adds is refused; what takes away is not, for a script may add once it has removed.
--- The formats are last: a write that is refused leaves none.
+-- The histories are told before anything changes: their keys can still refuse, and nothing is undone. The
+-- formats are last: a write that is refused leaves none.
 local function begin(is_adding)
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
@@ -153,6 +150,7 @@ local function begin(is_adding)
       redis.call('SET', source.unset_format, FORMAT, 'XX')
     end
     redis.call('SREM', source.scratch, 'begun')
+    probe_history(number, source.scratch)
     redis.call('SADD', source.scratch, 'begun')
     redis.call('SREM', source.scratch, 'begun')
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
@@ -162,6 +160,7 @@ local function begin(is_adding)
   end
   enter(1)
   redis.call('ZREMRANGEBYRANK', writes, 0, -1 - MOST)
+  add_entries()
   for number, source in pairs(sources) do
     if source.unset_format then
       enter(number)
