@@ -53,8 +53,8 @@ def pytest_report_header():
 
 
 def pytest_xdist_auto_num_workers():
-    # Half of the time, a test waits for a server or a thread.
-    return 2 * (os.cpu_count() or 1)
+    # More than half of the time, a test waits for a server or a thread.
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_ignore_collect(collection_path, config):
