@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 
@@ -52,8 +53,8 @@ def pytest_report_header():
 
 
 def pytest_xdist_auto_num_workers():
-    # Half of the time, a test waits for a server or a thread.
-    return 2 * (os.cpu_count() or 1)
+    # More than half of the time, a test waits for a server or a thread.
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -68,6 +69,19 @@ def pytest_generate_tests(metafunc):
     for fixture, given in (("real_server", real or [None]), ("any_server", met or [None])):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, given, indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    # What is collected is there until the end. To look through it for garbage, over and over, is
+    # half of the work of collecting, and most of that of a test that looks for garbage.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from itertools import combinations, product
 from pathlib import Path
 
 import pytest
-from harness.factors import FACTORS, pairs, pairs_in
+from harness.factors import FACTORS, each_value, pairs, pairs_in
 
 # Collects all tests, and prints the values of factors that meet in some: in a plain run or that
 # with the older servers, or only in a thorough one.
@@ -71,8 +72,27 @@ def test_values_that_are_given_together_are_all_taken():
     assert len(chosen) < len(rows)
 
 
+@pytest.mark.parametrize("sizes", [(7,), (3, 8), (4, 2, 6, 1)], ids=str)
+def test_each_value_of_a_product(sizes):
+    rows = list(product(*map(range, sizes)))
+    chosen = list(each_value(rows))
+    assert set(chosen) <= set(rows)
+    assert len(chosen) == max(sizes)
+    for column, size in enumerate(sizes):
+        counts = Counter(row[column] for row in chosen)
+        assert set(counts) == set(range(size))
+        # No value has what is left over.
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_each_of_those_that_are_given_together():
+    together = [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0)]
+    rows = [(a, *row) for a, row in product(range(3), together)]
+    assert {row[1:] for row in each_value(rows)} == set(together)
+
+
 def test_nothing_to_choose():
-    assert list(pairs([(0,)])) == [(0,)]
+    assert list(pairs([(0,)])) == list(each_value([(0,)])) == [(0,)]
 
 
 @pytest.mark.with_older_servers

@@ -609,26 +609,29 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-@given(documents=st.tuples(DOCUMENTS, DOCUMENTS))
-def test_what_is_applied_is_there(apply, diff, done, there, documents):
-    before, after = documents
-    there.fill(before)
+def test_what_is_applied_is_there(apply, diff, done, there, thorough):
     sure = ["--yes", "--empty", "--unknown-groups"]
-    result = apply(after, "--inherit")
-    assert result.exit_code == 0
-    now = there.state()
-    for kind, sections in as_sets(before).items():
-        for name in sections.keys() | after[kind].keys():
-            assert now[kind][name] == sections.get(name, set()) | set(after[kind].get(name, ()))
-    there.fill(before)
-    assert apply(after, "--prune", *sure).exit_code == 0
-    assert there.state() == as_sets(after)
-    result = diff(after)
-    assert (result.exit_code, result.stdout) == (0, "")
-    if after["groups"] or after["permissions"]:
-        exported = json.loads(done("export", "json"))
-        assert as_sets(exported) == as_sets(after)
+
+    @settings(max_examples=200 if thorough else 20)
+    @given(before=DOCUMENTS, after=DOCUMENTS)
+    def check(before, after):
+        there.fill(before)
+        result = apply(after, "--inherit")
+        assert result.exit_code == 0
+        now = there.state()
+        for kind, sections in as_sets(before).items():
+            for name in sections.keys() | after[kind].keys():
+                assert now[kind][name] == sections.get(name, set()) | set(after[kind].get(name, ()))
+        there.fill(before)
+        assert apply(after, "--prune", *sure).exit_code == 0
+        assert there.state() == as_sets(after)
+        result = diff(after)
+        assert (result.exit_code, result.stdout) == (0, "")
+        if after["groups"] or after["permissions"]:
+            exported = json.loads(done("export", "json"))
+            assert as_sets(exported) == as_sets(after)
+
+    check()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

@@ -190,6 +190,7 @@ def test_output_that_the_terminal_cannot_encode(server):
     assert (result.returncode, result.stdout, result.stderr) == (0, "Micha\\u0142\n", "")
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize(
     ("arguments", "status", "error"),
     [
@@ -261,6 +262,7 @@ LONG_OUTPUTS = [
 ]
 
 
+@pytest.mark.each_value
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("arguments", LONG_OUTPUTS)
 def test_stream_that_takes_a_part(server, tmp_path, arguments, unbuffered):

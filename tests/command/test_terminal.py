@@ -120,6 +120,7 @@ COMPLETING = {"COMP_WORDS": "repoze-what-redis groups show e", "COMP_CWORD": "e"
 NO_SHELL = "Error: COMP_WORDS and COMP_CWORD are not what a shell sets that completes.\n"
 
 
+@pytest.mark.each_value
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize(

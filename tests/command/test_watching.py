@@ -376,6 +376,7 @@ class TestProcess:
         assert (process.returncode, told) == (130, "")
         assert (line + complaint).endswith("Interrupted.\n")
 
+    @pytest.mark.each_value
     @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
     @pytest.mark.parametrize("then", ["leaves", "reads on", "waits"])
     def test_ctrl_c_where_nobody_has_read_all(self, announcing, url, groups, unbuffered, then):

@@ -5,9 +5,13 @@ on are parameters of it, and `pytest --thorough` runs their full product. The or
 pairs: any two values of any two parameters of a test meet in it. It is with the newest server.
 What could depend on the server meets the others in a run with `--older-servers`. In some test of
 the two, any two values of the factors below meet.
+
+Where each case is a process of its own, which takes a hundred times as long as another test, and
+its parameters have nothing to do with each other, a test is marked with `each_value`: the ordinary
+run takes each value of each parameter in some case.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
@@ -68,6 +72,7 @@ def is_full(config: pytest.Config) -> bool:
 def ordinary(items: Iterable[pytest.Item], config: pytest.Config) -> Iterator[pytest.Item]:
     """Yield those of *items* that a run takes which is not thorough."""
     products: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = {}
+    alone: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = {}
     for item in items:
         if not _meets_servers(item, config):
             continue
@@ -76,8 +81,13 @@ def ordinary(items: Iterable[pytest.Item], config: pytest.Config) -> Iterator[py
         else:
             # The values of a parameter are the same objects in all of its tests.
             row = tuple(map(id, item.callspec.params.values()))
-            product = products.setdefault((item.parent, item.originalname), {})
+            is_alone = item.get_closest_marker("each_value") is not None
+            of_function = alone if is_alone else products
+            product = of_function.setdefault((item.parent, item.originalname), {})
             product.setdefault(row, []).append(item)
+    for product in alone.values():
+        for row in each_value(product):
+            yield from product[row]
     # Functions with the same parameters are one more parameter to choose pairs of.
     of_one_kind: dict[tuple[Any, ...], dict[Row, list[pytest.Item]]] = defaultdict(dict)
     for number, product in enumerate(products.values()):
@@ -96,18 +106,38 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
     :param rows: values of parameters. Those that are given together, in a list of the test's own,
         and not each with each, are one parameter: all that its author has listed is taken.
     """
-    rows = list(rows)
-    groups = _groups_of_columns(rows)
-    of_short = {
-        tuple(tuple(row[column] for column in group) for group in groups): row for row in rows
-    }
+    groups, of_short = _shortened(rows)
     if len(groups) < 3:
-        yield from rows
+        yield from of_short.values()
         return
     values = [list(dict.fromkeys(column)) for column in zip(*of_short, strict=True)]
     chosen = set(covering_array(*values, is_possible=lambda *short: short in of_short))
     # In an order that all processes of a run have.
     yield from (row for short, row in of_short.items() if short in chosen)
+
+
+def each_value(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield some of *rows*, in which any value of any parameter is that is in *rows*.
+
+    :param rows: as those of `pairs`.
+    """
+    groups, of_short = _shortened(rows)
+    if not groups:
+        yield from of_short.values()
+        return
+    missing = {cell for short in of_short for cell in enumerate(short)}
+    met: Counter[tuple[int, Row]] = Counter()
+
+    def use(short: tuple[Row, ...]) -> tuple[int, int]:
+        cells = set(enumerate(short))
+        # Of as many new ones: with what has been met least, so that each has its share.
+        return len(cells & missing), -sum(met[cell] for cell in cells)
+
+    while missing:
+        short = max(of_short, key=use)
+        met.update(enumerate(short))
+        missing -= met.keys()
+        yield of_short[short]
 
 
 def pairs_in(rows: Iterable[Row]) -> set[tuple[int, int, int, int]]:
@@ -127,6 +157,15 @@ def factors_of(item: pytest.Item) -> set[tuple[str, Any]]:
         for factor, values in FACTORS.items()
         for value in given
         if any(value is each or (type(value) is str and value == each) for each in values)
+    }
+
+
+def _shortened(rows: Iterable[Row]) -> tuple[list[set[int]], dict[tuple[Row, ...], Row]]:
+    """Return the groups of columns, and *rows* by their values in each of these."""
+    rows = list(rows)
+    groups = _groups_of_columns(rows)
+    return groups, {
+        tuple(tuple(row[column] for column in group) for group in groups): row for row in rows
     }
 
 
