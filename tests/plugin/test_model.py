@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -188,6 +190,15 @@ class SourcesThatEnd(Sources):
         self.ends = {}
         self.passed = timedelta(0)
         self.passed_at = {}
+
+    @initialize(target=names)
+    def name(self):
+        # A few names, and somebody in each section for a time, or what is tried would seldom be about
+        # any such membership.
+        for section in ("a", "b"):
+            self.create(section)
+            self.include_for_a_time(section, ["b", "c"], 2)
+        return multiple("a", "b", "c")
 
     def left(self, section):
         """Those that are in a section for a time."""
