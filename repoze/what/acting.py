@@ -44,7 +44,8 @@ def acting_as(by: str | bytes | int | None = None, note: str | None = None) -> I
     if not isinstance(note, str | None):
         raise TypeError(f"note is text, not an object of type {type(note).__name__}")
     for name, value in (("by", by), ("note", note)):
-        if value in {"", b""}:
+        # Bytes are not compared with text, which may raise a `BytesWarning`.
+        if isinstance(value, str | bytes) and not value:
             raise ValueError(f"{name} is empty: leave it out")
     outside = acting().by
     token = _acting.set(Acting(outside if by is None else _text(by), note))

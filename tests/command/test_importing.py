@@ -200,12 +200,11 @@ def test_server_that_refuses_to_compare(server, run):
     """As one that is looked at by somebody who may not."""
     client = server.client()
     client.acl_setuser(
-        "importer", enabled=True, nopass=True, keys="*", commands=["+@all", "-smismember"]
+        "importer", enabled=True, nopass=True, keys="*", commands=["+@all", "-sismember"]
     )
     url = f"redis://importer@127.0.0.1:{server.port}?namespace=tests&protocol=2"
     try:
-        groups = RedisGroupAdapter.from_url(url)
-        groups.create_section("editors")
+        RedisGroupAdapter(client, namespace="tests").create_section("editors")
         result = run("--url", url, "import", "json", "-", stdin='{"groups": {"editors": ["x"]}}')
         assert result.exit_code == 2
         assert "Permit the command and the key" in result.stderr

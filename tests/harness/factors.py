@@ -46,6 +46,7 @@ WHERE_SERVERS_DIFFER = frozenset(
         "test_history.py",
         "test_least_privilege.py",
         "test_joint_lookups.py",
+        "test_memberships_that_end.py",
         "test_model.py",
         "test_primary_watch.py",
         "test_revocation.py",

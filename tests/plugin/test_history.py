@@ -45,6 +45,7 @@ TOLD = {
     "remove_item": ("remove_item", "edit", None, set(), {"staff"}),
     "rename_item": ("rename_item", "edit", None, {"a"}, {"staff"}),
 }
+REST = ["added", "removed", "ends", "ends_before", "by", "note"]
 TAKE_AWAY = ["delete_section", "exclude_items", "exclude_item", "remove_item"]
 
 
@@ -299,7 +300,7 @@ class TestReading:
         for milliseconds in (1000, 1001, 2000):
             raw.xadd(
                 KEY,
-                {**entry, "added": "", "removed": "", "by": "", "note": "", "token": milliseconds},
+                {**entry, **dict.fromkeys(REST, ""), "token": milliseconds},
                 id=f"{milliseconds}-0",
             )
         start = datetime(1970, 1, 1, tzinfo=timezone(timedelta(hours=2))) + timedelta(hours=2)

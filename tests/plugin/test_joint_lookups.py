@@ -447,10 +447,16 @@ class TestOneQuestion:
         )
         assert (identity["groups"], identity["permissions"]) == ((), ())
 
-    @pytest.mark.parametrize("name", ["_items", "_find", "_ask_for_sections", "find_sections"])
-    def test_lookup_that_is_patched(self, at_proxy, options, monkeypatch, name):
+    @pytest.mark.parametrize(
+        ("name", "nothing"),
+        [
+            *(("_items", set()), ("_find", set()), ("find_sections", set())),
+            ("_ask_for_sections", (set(), 1.0)),
+        ],
+    )
+    def test_lookup_that_is_patched(self, at_proxy, options, monkeypatch, name, nothing):
         groups, permissions = connect(at_proxy(), **options)
-        monkeypatch.setattr(RedisGroupAdapter, name, lambda *_: set())
+        monkeypatch.setattr(RedisGroupAdapter, name, lambda *_: nothing)
         assert groups.find_with_permissions(ROSA, permissions) == (set(), set())
 
     def test_lookup_of_another_adapter(self, server, at_proxy, options):

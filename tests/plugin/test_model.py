@@ -1,13 +1,18 @@
 """Any sequence of operations, against a dict of sets."""
 
+from datetime import timedelta
+
 import pytest
+from harness.endings import HOUR, let_pass
 from harness.histories import replayed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -31,6 +36,10 @@ NAMES = st.one_of(
 def text(name):
     encoded = name if isinstance(name, bytes) else str(name).encode("utf-8", "surrogateescape")
     return encoded.decode("utf-8", "surrogateescape")
+
+
+# In hours and a half: what ends then does not end while the test runs, nor just when it looks.
+HOURS = st.integers(min_value=0, max_value=3)
 
 
 class Sources(RuleBasedStateMachine):
@@ -171,13 +180,133 @@ class Sources(RuleBasedStateMachine):
         assert self.adapter.check() == []
 
 
+class SourcesThatEnd(Sources):
+    """One in which memberships end, and for how many hours from now on each lasts."""
+
+    names = Sources.names
+
+    def __init__(self):
+        super().__init__()
+        self.ends = {}
+        self.passed = timedelta(0)
+        self.passed_at = {}
+
+    @initialize(target=names)
+    def name(self):
+        # A few names, and somebody in each section for a time, or what is tried would seldom be about
+        # any such membership.
+        for section in ("a", "b"):
+            self.create(section)
+            self.include_for_a_time(section, ["b", "c"], 2)
+        return multiple("a", "b", "c")
+
+    def left(self, section):
+        """Those that are in a section for a time."""
+        name = text(section)
+        return {item for at, item in self.ends if at == name}
+
+    @rule(section=names, items=st.lists(names, min_size=1), hours=HOURS)
+    def include_for_a_time(self, section, items, hours):
+        name, wanted = text(section), set(map(text, items))
+        refusals = {
+            NonExistingSectionError: name not in self.model,
+            ItemPresentError: wanted & self.model.get(name, set()),
+        }
+        until = hours * HOUR + HOUR / 2
+        if self.expect(refusals, self.adapter.include_items, section, items, until):
+            self.model[name] |= wanted
+            self.ends |= {(name, item): hours for item in wanted}
+
+    @rule(section=names, item=names, hours=st.none() | HOURS)
+    def set_until(self, section, item, hours):
+        name, item_name = text(section), text(item)
+        refusals = {
+            NonExistingSectionError: name not in self.model,
+            ItemNotPresentError: item_name not in self.model.get(name, set()),
+        }
+        until = None if hours is None else hours * HOUR + HOUR / 2
+        if self.expect(refusals, self.adapter.set_until, section, item, until):
+            self.ends.pop((name, item_name), None)
+            if hours is not None:
+                self.ends[name, item_name] = hours
+
+    @rule(hours=HOURS)
+    def let_pass(self, hours):
+        self.note_changes()
+        let_pass(self.adapter.db_connection, hours * HOUR)
+        self.passed += hours * HOUR
+        self.ends = {key: left - hours for key, left in self.ends.items()}
+        for section, item in [key for key, left in self.ends.items() if left < 0]:
+            self.model[section].discard(item)
+            del self.ends[section, item]
+
+    def note_changes(self):
+        """Note how much time had passed, by the test, when each change was made."""
+        for change in self.adapter.history():
+            if self.passed_at.setdefault(change.token, self.passed) != self.passed:
+                break
+
+    @rule(section=names, new=names)
+    def edit(self, section, new):
+        name, new_name = text(section), text(new)
+        ends = {item: self.ends[name, item] for item in self.left(section)}
+        is_new = name in self.model and new_name not in self.model
+        super().edit(section, new)
+        if is_new:
+            for item, hours in ends.items():
+                del self.ends[name, item]
+                self.ends[new_name, item] = hours
+
+    @rule(item=names, new=names)
+    def rename_everywhere(self, item, new):
+        name, new_name = text(item), text(new)
+        before = {section: set(items) for section, items in self.model.items()}
+        super().rename_everywhere(item, new)
+        if before != self.model:
+            self.ends = {
+                (section, new_name if each == name else each): hours
+                for (section, each), hours in self.ends.items()
+            }
+
+    @invariant()
+    def told_as_modelled(self):
+        self.note_changes()
+        sections = replayed(self.adapter.history(), self.passed_at, self.passed)
+        assert sections == self.model
+
+    @invariant()
+    def ends_as_modelled(self):
+        # What is gone has no end.
+        self.ends = {
+            (section, item): hours
+            for (section, item), hours in self.ends.items()
+            if item in self.model.get(section, ())
+        }
+        for section in self.model:
+            assert self.adapter.until_of(section).keys() == self.left(section)
+            assert self.adapter.count_items(section) == len(self.model[section])
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"namespace": "tests"}, {"namespace": "tests", "near_cache": 3, "max_staleness": 60}],
     ids=["plain", "indexed", "near cache"],
 )
 def test_any_sequence_agrees_with_the_model(server, options, thorough):
-    class Here(Sources):
+    run(Sources, server, options, thorough)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"namespace": "tests"}, {"namespace": "tests", "near_cache": 3, "max_staleness": 60}],
+    ids=["indexed", "near cache"],
+)
+def test_any_sequence_in_time_agrees_with_the_model(server, options, thorough):
+    run(SourcesThatEnd, server, options, thorough)
+
+
+def run(sources, server, options, thorough):
+    class Here(sources):
         client = server.client()
 
     Here.options = options

@@ -66,12 +66,12 @@ class Memories(RuleBasedStateMachine):
     @rule(answer=consumes(following), question=QUESTIONS)
     def keep_what_is_known_now(self, answer, question):
         items, sections = encode_known(question), frozenset(("x",))
-        self.memory.commit_following(answer, question, items, sections)
+        self.memory.commit_following(answer, question, items, sections, 7.0)
         current = {id(each): changed for each, changed in self.current_following}
         self.current_following = [each for each in self.current_following if each[0] is not answer]
         if id(answer) in current and current[id(answer)].isdisjoint(items):
             kept = self.memory.get(question)
-            assert (kept.question, kept.sections) == (question, sections)
+            assert (kept.question, kept.sections, kept.lasts) == (question, sections, 7.0)
             assert (kept.asked_at, set(kept.items)) == (answer.asked_at, items)
             self.kept = [each for each in self.kept if each.question != question] + [kept]
             self.kept = self.kept[-SIZE:]

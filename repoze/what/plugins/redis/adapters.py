@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 from operator import attrgetter
@@ -42,6 +42,7 @@ from .names import (
 )
 from .near_cache.cache import NearCache, NearCacheInfo
 from .settings.urls import client_from_url
+from .times import aware, ending_argument, time_of
 
 Adapter = TypeVar("Adapter", bound="RedisAdapter")
 
@@ -54,6 +55,16 @@ _FEWEST_CHANGES_AT_A_TIME, _MOST_CHANGES_AT_A_TIME = 10, 1000
 # A page of them that is longer is followed by one of fewer.
 _LONG_PAGE = 256 * 1024
 _MAX_STALENESS, _MAX_AGE = 1.0, 60.0
+_NO_HISTORY = (
+    "A source on the plain layout has no history: beside the sections there is no room for it. "
+    "Copy it to a namespace, with copy_sections or the command copy, and what is changed from then "
+    "on is noted"
+)
+_NO_ENDS = (
+    "On the plain layout, who is in a section is in it for good: beside the sections there is no "
+    "room for when that ends. Copy the source to a namespace, with copy_sections or the command "
+    "copy. Nothing was written"
+)
 # It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05
 _TEXT = frozenset((str,))
@@ -279,18 +290,57 @@ class RedisAdapter(BaseSourceAdapter):
         self._check_writable()
         self._layout.delete_section(encode_for_write(section))
 
-    def include_items(self, section: Name, items: Iterable[Name]) -> None:
+    def include_items(
+        self, section: Name, items: Iterable[Name], until: datetime | timedelta | None = None
+    ) -> None:
         """Add *items* to *section*: all of them, or none where one is refused.
 
+        :param until: when they are out of it again, by themselves: a time, or for how long from now
+            on, by the clock of the server. That is for the indexed layout. `None` is for good.
         :raises NonExistingSectionError: where there is no such section.
-        :raises ItemPresentError: where one of them is in it already.
+        :raises ItemPresentError: where one of them is in it already, be it for a time: `set_until`
+            is what says anew until when.
+        :raises ValueError: where *until* has no time zone, or is not to come.
+        :raises SourceError: where it is past at the server, or the source on the plain layout.
         """
+        ending = None if until is None else ending_argument(until)
         self._check_writable()
-        self._layout.include_items(encode_for_write(section), _encode_all(items))
+        names = encode_for_write(section), _encode_all(items)
+        if ending is None:
+            self._layout.include_items(*names)
+        else:
+            self._indexed_layout(_NO_ENDS).include_items_until(*names, ending)
 
-    def include_item(self, section: Name, item: Name) -> None:
+    def include_item(
+        self, section: Name, item: Name, until: datetime | timedelta | None = None
+    ) -> None:
         """Add one item to *section*: `include_items` of one."""
-        self.include_items(section, (item,))
+        self.include_items(section, (item,), until)
+
+    def until_of(self, section: Name) -> dict[str, datetime]:
+        """Return when those items of *section* are out of it that are in it for a time only.
+
+        :return: times in UTC, by the clock of the server.
+        :raises NonExistingSectionError: where there is no such section.
+        """
+        name = encode(section)
+        if name is None:
+            raise NonExistingSectionError(f"{described(section)} cannot name a section.")
+        return {decode(item): time_of(end) for item, end in self._layout.until_of(name).items()}
+
+    def set_until(self, section: Name, item: Name, until: datetime | timedelta | None) -> None:
+        """Say anew until when *item* is in *section*, in which it is.
+
+        :param until: as for `include_items`; `None` is that it is in it for good from now on.
+        :raises NonExistingSectionError: where there is no such section.
+        :raises ItemNotPresentError: where the item is not in it, or not any more.
+        :raises ValueError: where *until* has no time zone, or is not to come.
+        :raises SourceError: where it is past at the server, or the source on the plain layout.
+        """
+        ending = b"" if until is None else ending_argument(until)
+        self._check_writable()
+        names = encode_for_write(section), encode_for_write(item)
+        self._indexed_layout(_NO_ENDS).set_until(*names, ending)
 
     def exclude_items(self, section: Name, items: Iterable[Name]) -> None:
         """Remove *items* from *section*: all of them, or none where one is refused.
@@ -384,13 +434,7 @@ class RedisAdapter(BaseSourceAdapter):
         :raises ValueError: where a time is without a time zone.
         :raises SourceError: where the source is on the plain layout.
         """
-        if not isinstance(self._layout, IndexedLayout):
-            raise SourceError(
-                "A source on the plain layout has no history: beside the sections there is no "
-                "room for it. Copy it to a namespace, with copy_sections or the command copy, and "
-                f"what is changed from then on is noted ({self._database}).",
-                written=False,
-            )
+        layout = self._indexed_layout(_NO_HISTORY)
         first, end = _id_at("since", since), _id_at("before", before)
         wanted = [None if name is None else encode(name) for name in (section, item, by)]
         none_wanted = (before is not None and end is None) or any(
@@ -401,8 +445,13 @@ class RedisAdapter(BaseSourceAdapter):
             return iter(())
         last = b"+" if end is None else b"(" + end
         names = [None if name is None else decode(name) for name in wanted]
-        pages = _pages_of_history(self._layout, first or b"-", last)
+        pages = _pages_of_history(layout, first or b"-", last)
         return (change for page in pages for change in page if change.concerns(*names))
+
+    def _indexed_layout(self, why: str) -> IndexedLayout:
+        if isinstance(self._layout, IndexedLayout):
+            return self._layout
+        raise SourceError(f"{why} ({self._database}).", written=False)
 
     def count_items(self, section: Name) -> int:
         """Return how many items *section* has, which is quick however many they are.
@@ -459,12 +508,15 @@ class RedisAdapter(BaseSourceAdapter):
 
     def _find(self, items: Collection[object]) -> set[str]:
         if self._near_cache is None:
-            return self._ask_for_sections(encode_known(items))
+            return self._ask_for_sections(encode_known(items))[0]
         return set(self._near_cache.find_sections(_question(items), self._ask_for_sections))
 
-    def _ask_for_sections(self, items: Collection[bytes]) -> set[str]:
+    def _ask_for_sections(self, items: Collection[bytes]) -> tuple[set[str], float]:
+        if not items:
+            return set(), inf
+        found, lasts = self._layout.find_sections(list(items))
         # What has no name is no section, whoever wrote it.
-        return decode_all(filter(None, self._layout.find_sections(list(items)))) if items else set()
+        return decode_all(filter(None, found)), lasts
 
     def _make_near_cache(
         self, keys: IndexKeys | None, size: object, max_staleness: float, max_age: float
@@ -485,7 +537,7 @@ class RedisAdapter(BaseSourceAdapter):
         is_true = isinstance(size, int) and size == 1
         return NearCache(
             self._database,
-            keys.item_prefix,
+            (keys.item_prefix, keys.item_ends_prefix),
             size=_ANSWERS if is_true else _number("near_cache", size, 2),
             max_staleness=max_staleness,
             max_age=max_age,
@@ -626,7 +678,7 @@ class RedisGroupAdapter(RedisAdapter):
         near, ask = sibling._near_cache, partial(self._ask_for_both, sibling._layout)  # noqa: SLF001
         user = (self._user_id(hint),)
         if self._near_cache is None or near is None:
-            groups, permitted = ask(encode_known(user))
+            groups, permitted, _ = ask(encode_known(user))
         else:
             groups, permitted = self._near_cache.find_both(_question(user), ask, near)
         return groups, sibling.find_sections_many(groups) if permitted is None else permitted
@@ -726,15 +778,16 @@ class RedisGroupAdapter(RedisAdapter):
 
     def _ask_for_both(
         self, other: Layout, items: Collection[bytes]
-    ) -> tuple[AbstractSet[str], AbstractSet[str] | None]:
+    ) -> tuple[AbstractSet[str], AbstractSet[str] | None, float]:
         if not items:
-            return set(), set()
+            return set(), set(), inf
         [user] = items
         found = self._layout.find_sections_with(user, other)
         if found is None:
-            return self._ask_for_sections(items), None
-        groups, permitted = found
-        return set(filter(None, groups)), set(filter(None, permitted))
+            groups, lasts = self._ask_for_sections(items)
+            return groups, None, lasts
+        names, permitted, lasts = found
+        return set(filter(None, names)), set(filter(None, permitted)), lasts
 
     def _items(self, hints: Iterable[Any]) -> Collection[object]:
         return [self._user_id(hint) for hint in hints]
@@ -818,13 +871,7 @@ def _pages_of_history(layout: IndexedLayout, first: bytes, last: bytes) -> Itera
 
 
 def _id_at(name: str, when: datetime | None) -> bytes | None:
-    if when is None:
-        return None
-    if not isinstance(when, datetime):
-        raise TypeError(f"{name} is a datetime, not {described(when)}")
-    if when.utcoffset() is None:
-        raise ValueError(f"{name} is a datetime with a time zone: of this one nobody knows when.")
-    return first_id_at(when)
+    return None if when is None else first_id_at(aware(name, when))
 
 
 def _question(items: Collection[object]) -> frozenset[str]:

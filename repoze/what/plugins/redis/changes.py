@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from .names import decode
+from .times import milliseconds_of, time_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+# Where there is no end.
+_FOR_GOOD = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,11 @@ class Change:
     """The items that were put into each of `sections`."""
     removed: frozenset[str]
     """The items that were taken out of each of `sections`, or went with it."""
+    until: Mapping[str, datetime | None]
+    """When those end that were added or removed, or set anew, for a time. By item; where an item
+    was renamed or removed, by section. `None` is that it is for good since."""
+    until_before: Mapping[str, datetime | None]
+    """What that was, where it was set anew; otherwise there is nothing in it."""
     by: str | None
     """Who made it; `None` where nobody had said so. See `repoze.what.acting`."""
     note: str | None
@@ -42,7 +48,12 @@ class Change:
         """Whether it is about that section and that item, and made by that user; `None` is any."""
         return (
             (section is None or section in self.sections or section == self.new_section)
-            and (item is None or item in self.added or item in self.removed)
+            and (
+                item is None
+                or item in self.added
+                or item in self.removed
+                or item in self.until_before
+            )
             and (by is None or by == self.by)
         )
 
@@ -60,6 +71,8 @@ def change_of(entry_id: bytes, fields: Sequence[bytes]) -> Change | None:
             new_section=_text(told, b"new_section"),
             added=frozenset(_unpacked(told[b"added"])),
             removed=frozenset(_unpacked(told[b"removed"])),
+            until=_ends(told[b"ends"]),
+            until_before=_ends(told[b"ends_before"]),
             by=_text(told, b"by"),
             note=_text(told, b"note"),
         )
@@ -69,6 +82,14 @@ def change_of(entry_id: bytes, fields: Sequence[bytes]) -> Change | None:
 
 def _text(told: Mapping[bytes, bytes], name: bytes) -> str | None:
     return decode(told[name]) or None
+
+
+def _ends(text: bytes) -> dict[str, datetime | None]:
+    names = _unpacked(text)
+    return {
+        name: None if end == _FOR_GOOD else time_of(int(end))
+        for name, end in zip(names[::2], names[1::2], strict=True)
+    }
 
 
 def _unpacked(text: bytes) -> list[str]:
@@ -88,15 +109,11 @@ def _unpacked(text: bytes) -> list[str]:
 
 def _time_of(entry_id: bytes) -> datetime:
     milliseconds, _, _ = entry_id.partition(b"-")
-    try:
-        return _EPOCH + timedelta(milliseconds=int(milliseconds))
-    except OverflowError:
-        # Not the clock's, but an id that somebody has given.
-        return datetime.max.replace(tzinfo=UTC)
+    # It may be not the clock's, but an id that somebody has given.
+    return time_of(int(milliseconds))
 
 
 def first_id_at(when: datetime) -> bytes | None:
     """Return the first id that an entry of that time, or a later one, has; `None` is each."""
-    # Rounded up.
-    milliseconds = -((_EPOCH - when) // _MILLISECOND)
+    milliseconds = milliseconds_of(when)
     return b"%d-0" % milliseconds if milliseconds > 0 else None

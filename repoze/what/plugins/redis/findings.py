@@ -17,6 +17,10 @@ class Problem(StrEnum):
     """The key is of another type than belongs there."""
     NO_NAME = "no name"
     """Items lie under the empty name, which no section can have."""
+    ALSO_FOR_A_TIME = "also for a time"
+    """The item is in the section for good, and for a time, too: a right may not end."""
+    OTHER_END = "other end"
+    """A lookup goes by another end than that which the section has for the item."""
     MARK_BESIDE_ITEMS = "mark beside items"
     """The section is marked as empty and is not, which does no harm."""
 
@@ -28,6 +32,10 @@ _TEXTS = {
     "it.",
     Problem.NO_SUCH_SECTION: "There are items of {section!r}, but no such section. Add the name to "
     "the set of section names and call repair(), or delete the key of its items.",
+    Problem.ALSO_FOR_A_TIME: "{item!r} is in section {section!r} for good and for a time. repair() "
+    "leaves it there for the time.",
+    Problem.OTHER_END: "{item!r} is in section {section!r} for a time, and found there until "
+    "another. repair() makes it the section's.",
     Problem.NOT_A_SET: "The key {section!r} is of another type than belongs there. Rename or "
     "delete it.",
     Problem.NO_NAME: "What lies under the empty name is no section. Rename or delete its key.",
@@ -40,7 +48,8 @@ _TEXTS = {
 class Finding:
     """Something in a source that is not as it should be; `str` tells it in words, with a remedy.
 
-    The first three kinds of problems are of the indexed layout, the last is of the plain one.
+    The last kind of problem is of the plain layout. All others are of the indexed one, and keys of
+    another type of both.
     """
 
     problem: Problem

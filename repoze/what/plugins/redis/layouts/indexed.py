@@ -4,19 +4,23 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from math import inf
 from typing import Any
 
 import redis
+from redis import InvalidResponse
 
 from repoze.what.acting import acting
-from repoze.what.adapters import AdapterError
+from repoze.what.adapters import AdapterError, ItemPresentError, SourceError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
 from repoze.what.plugins.redis.connection.replies import array, flag, number, texts
-from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text
+from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text, listed
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
+from repoze.what.plugins.redis.times import shown, time_of
 
 from .layout import Answer, Layout, Write, no_section
 from .scripts import script
@@ -31,11 +35,19 @@ _NEEDED_FOR_HISTORY = (
 )
 _FOR_WRITES = (
     *("call_in_parts", "indexed/databases", "indexed/format"),
-    *("indexed/history", "indexed/write"),
+    *("indexed/lasting", "indexed/history", "indexed/write"),
 )
+_FOR_READING_SECTIONS = "indexed/lasting", "indexed/items_of"
+# These say when something ends.
+_HAVE_ENDS = frozenset(("include_items", "set_until"))
+# How many questions may be known to be about items that are somewhere for a time.
+_MOST_MARKED = 10_000
 # After these a near cache need not forget all: the answers that they change are to their names.
 _CHANGE_ANSWERS_TO_THEIR_NAMES = frozenset(
-    ("create_section", "include_items", "exclude_items", "remove_item", "rename_item")
+    (
+        *("create_section", "include_items", "exclude_items", "set_until"),
+        *("remove_item", "rename_item"),
+    )
 )
 
 
@@ -57,6 +69,9 @@ class IndexKeys:
     - ``sections``: the names of the sections;
     - ``section:NAME``: the items of a section, where it has any;
     - ``item:NAME``: the sections that an item is in, where it is in any;
+    - ``section-until:NAME`` and ``item-until:NAME``: sorted sets of those which that is so for a
+      time only, by when it ends: in milliseconds since 1970, by the clock of the server. An item
+      that has any has the mark, the empty name, in ``item:NAME``;
     - ``done``: the tokens of the latest writes and their answers, in case that one is sent again;
     - ``format``: the number that says which of these keys there may be, from the first write on;
     - ``history``: what was changed, and by whom, the latest last.
@@ -76,10 +91,12 @@ class IndexKeys:
             raise ValueError(
                 f"A namespace is letters, digits and _ . : -, not {described(namespace)}"
             )
-        prefix = f"{{{namespace}}}:{kind}:".encode()
+        self.prefix = prefix = f"{{{namespace}}}:{kind}:".encode()
         self.sections = prefix + b"sections"
         self.section_prefix = prefix + b"section:"
+        self.section_ends_prefix = prefix + b"section-until:"
         self.item_prefix = prefix + b"item:"
+        self.item_ends_prefix = prefix + b"item-until:"
         self.history = prefix + b"history"
         self.pattern = prefix + b"*"
         """What `SCAN` finds them by: no character of a namespace has a meaning in a pattern."""
@@ -99,32 +116,44 @@ class IndexedLayout(Layout):
     """
 
     _REPEATS_WRITES = True
-    _FIND_WITH = script("joined", "indexed/unions", "indexed/find_sections_with")
-    _FIND_SHARED = script("indexed/find_shared")
-    _FIND_ITEMS_THROUGH = script("joined", "indexed/unions", "indexed/find_items_through")
+    _FIND = script("indexed/lasting", "indexed/find_sections")
+    _FIND_WITH = script("joined", "indexed/lasting", "indexed/unions", "indexed/find_sections_with")
+    _FIND_SHARED = script("indexed/lasting", "indexed/find_shared")
+    _FIND_ITEMS_THROUGH = script(
+        *("joined", "indexed/unions", *_FOR_READING_SECTIONS), "indexed/find_items_through"
+    )
     _READS: Mapping[str, Script] = {
         **{
-            operation: script(f"indexed/{operation}")
-            for operation in ("get_sections_page", "get_many_section_items")
+            operation: script(*_FOR_READING_SECTIONS, f"indexed/{operation}")
+            for operation in (
+                "get_sections_page",
+                "get_many_section_items",
+                "missing_items",
+                "count_items",
+                "until_of",
+            )
         },
         "review": script("indexed/format", "indexed/review"),
     }
     _WRITES: Mapping[str, Script] = {
-        operation: script(*_FOR_WRITES, f"indexed/{operation}")
-        for operation in (
-            "create_section",
-            "edit_section",
-            "delete_section",
-            "include_items",
-            "exclude_items",
-            "set_section_items",
-            "remove_item",
-            "rename_item",
-        )
+        operation: script(*_FOR_WRITES, *more, f"indexed/{operation}")
+        for operation, more in {
+            "create_section": (),
+            "edit_section": (),
+            "delete_section": (),
+            "include_items": ("indexed/ending",),
+            "exclude_items": (),
+            "set_section_items": (),
+            "set_until": ("indexed/ending",),
+            "remove_item": ("indexed/memberships",),
+            "rename_item": ("indexed/memberships",),
+        }.items()
     }
     # Those of both kinds.
     _JOINT_WRITES: Mapping[str, Script] = {
-        operation: script(*_FOR_WRITES, "indexed/grants", f"indexed/{operation}")
+        operation: script(
+            *(*_FOR_WRITES, "indexed/memberships", "indexed/grants"), f"indexed/{operation}"
+        )
         for operation in ("rename_group", "delete_group")
     }
 
@@ -141,16 +170,38 @@ class IndexedLayout(Layout):
         self._history = history
         self.keys = keys
         self._near_cache = near_cache
+        # Items that were found to be somewhere for a time. They are asked about as such at once, so
+        # that it is one round trip, too; if they are not any more, the answer is the same.
+        self._marked: set[frozenset[bytes]] = set()
         # The latest write that is known to have been done: none, at first.
         self._known = b""
 
-    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
+    def find_sections(self, items: Sequence[bytes]) -> tuple[Iterable[bytes], float]:  # noqa: D102
         keys = [self.keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"
-        return self.reader.run(
-            Operation("find_sections", tuple(items)),
-            lambda exchange: texts(exchange.send(command, *keys)),
-        )
+
+        def read(exchange: Exchange) -> tuple[Iterable[bytes], float]:
+            if not self._marked or frozenset(items) not in self._marked:
+                found = texts(exchange.send(command, *keys))
+                if b"" not in found:
+                    return found, inf
+            return self._read_lasting(exchange, items, keys)
+
+        return self.reader.run(Operation("find_sections", tuple(items)), read)
+
+    def _read_lasting(
+        self, exchange: Exchange, items: Sequence[bytes], keys: Sequence[bytes]
+    ) -> tuple[Iterable[bytes], float]:
+        ends_keys = [self.keys.item_ends_prefix + item for item in items]
+        reply = exchange.evaluate(self._FIND, (*keys, *ends_keys), (), is_reading=True)
+        is_marked, milliseconds, *found = array(reply)
+        if not flag(is_marked):
+            self._marked.discard(frozenset(items))
+        else:
+            if len(self._marked) >= _MOST_MARKED:
+                self._marked.clear()
+            self._marked.add(frozenset(items))
+        return texts(found), number(milliseconds) / 1000 or inf
 
     def joins(self, other: Layout) -> bool:  # noqa: D102
         return isinstance(other, IndexedLayout) and self.reader.reaches(other.reader)
@@ -158,8 +209,11 @@ class IndexedLayout(Layout):
     def _read_joint(self, exchange: Exchange, item: bytes, other: "IndexedLayout") -> Any:
         return exchange.evaluate_read_only(
             self._FIND_WITH,
-            (self.keys.item_prefix + item,),
-            (other.keys.item_prefix, *self._elsewhere(other)[:1]),
+            (self.keys.item_prefix + item, self.keys.item_ends_prefix + item),
+            (
+                *(other.keys.item_prefix, other.keys.item_ends_prefix),
+                *self._elsewhere(other)[:1],
+            ),
         )
 
     def _read_shared(
@@ -167,13 +221,8 @@ class IndexedLayout(Layout):
     ) -> Any:
         return exchange.evaluate_read_only(
             self._FIND_SHARED,
-            (self.keys.item_prefix + item,),
-            (
-                other.keys.item_prefix,
-                section,
-                other.keys.section_prefix + section,
-                *self._elsewhere(other)[:1],
-            ),
+            (self.keys.item_prefix + item, self.keys.item_ends_prefix + item),
+            (other.keys.prefix, section, *self._elsewhere(other)[:1]),
         )
 
     def _read_items_through(
@@ -199,19 +248,60 @@ class IndexedLayout(Layout):
         return items
 
     def section_exists(self, section: bytes) -> bool:  # noqa: D102
-        return self._is_member("section_exists", self.keys.sections, section)
+        return self._database.run(
+            Operation("section_exists", (section,)),
+            lambda exchange: flag(exchange.send("SISMEMBER", self.keys.sections, section)),
+        )
 
     def item_is_included(self, section: bytes, item: bytes) -> bool:  # noqa: D102
-        return self._is_member("item_is_included", self._key_of_items(section), item)
+        def read(exchange: Exchange) -> bool:
+            key = self.keys.section_prefix + section
+            # Most are in it for good, and that is one command, which also a slot that is being
+            # moved does not refuse.
+            return flag(exchange.send("SISMEMBER", key, item)) or not self._missing(
+                exchange, section, (item,)
+            )
+
+        return self._database.run(Operation("item_is_included", (section, item)), read)
 
     def count_items(self, section: bytes) -> int:  # noqa: D102
         return self._database.run(
             Operation("count_items", (section,)),
-            lambda exchange: number(exchange.send("SCARD", self._key_of_items(section))),
+            lambda exchange: number(self._read(exchange, "count_items", (section,))),
         )
 
-    def _key_of_items(self, section: bytes) -> bytes:
-        return self.keys.section_prefix + section
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
+        return self._database.run(
+            Operation("missing_items", (section, *items)),
+            lambda exchange: self._missing(exchange, section, items),
+        )
+
+    def _missing(self, exchange: Exchange, section: bytes, items: Sequence[bytes]) -> list[bytes]:
+        reply = self._read(exchange, "missing_items", (section, *items))
+        flags = map(flag, array(reply, length=len(items)))
+        return [item for item, is_missing in zip(items, flags, strict=True) if is_missing]
+
+    def until_of(self, section: bytes) -> dict[bytes, int]:  # noqa: D102
+        def read(exchange: Exchange) -> list[Any] | None:
+            reply = self._read(exchange, "until_of", (section,))
+            return None if reply is None else array(texts(reply))
+
+        found = self.reader.run(Operation("until_of", (section,)), read)
+        if found is None:
+            raise no_section(section, self.reader)
+        return {
+            item: _milliseconds(text) for item, text in zip(found[::2], found[1::2], strict=True)
+        }
+
+    def set_until(self, section: bytes, item: bytes, ending: bytes) -> None:  # noqa: D102
+        operation = Operation("set_until", (section, item), is_write=True)
+        self._carry_out(self._write_of(operation, ending))
+
+    def include_items_until(  # noqa: D102
+        self, section: bytes, items: Iterable[bytes], ending: bytes
+    ) -> None:
+        operation = Operation("include_items", (section, *items), is_write=True)
+        self._carry_out(self._write_of(operation, ending))
 
     def read_history(
         self, first: bytes, last: bytes, count: int
@@ -230,14 +320,8 @@ class IndexedLayout(Layout):
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
-        prefix = self.keys.section_prefix
-        return [(prefix + b"*", prefix), (self.keys.sections, None)]
-
-    def _is_member(self, operation: str, key: bytes, name: bytes) -> bool:
-        return self._database.run(
-            Operation(operation, (name,)),
-            lambda exchange: flag(exchange.send("SISMEMBER", key, name)),
-        )
+        prefixes = self.keys.section_prefix, self.keys.section_ends_prefix
+        return [*((prefix + b"*", prefix) for prefix in prefixes), (self.keys.sections, None)]
 
     def changes_with(self, other: "IndexedLayout") -> bool:
         """Whether `rename_group` and `delete_group` can change *other*, too."""
@@ -327,10 +411,12 @@ class IndexedLayout(Layout):
             self._READS[operation], (self.keys.sections,), names, is_reading=is_reading
         )
 
-    def _write_of(self, operation: Operation) -> Write:
-        return self._write(
-            operation, self._WRITES[operation.name], (self.keys.sections,), operation.names
-        )
+    def _write_of(self, operation: Operation, ending: bytes = b"") -> Write:
+        names = operation.names
+        if operation.name in _HAVE_ENDS:
+            section, *items = names
+            names = section, ending, *items
+        return self._write(operation, self._WRITES[operation.name], (self.keys.sections,), names)
 
     def _write(
         self,
@@ -385,15 +471,53 @@ class IndexedLayout(Layout):
                 return _Forgotten(latest)
             case [b"kept"] | [b"apart"]:
                 return _LeftToSteps()
-            case [b"no group"]:
-                return no_group(decode(names[0]))
-            case [b"group present"]:
-                return group_present(decode(names[-1]))
-            case [b"still permitted", *permissions]:
-                return still_permitted(
-                    decode(names[-1]), decode_all(permissions), "choose another name"
+            case [b"present for a time", *pairs]:
+                return _present_for_a_time(names[0], pairs, self._database)
+            case [b"past", now]:
+                return SourceError(
+                    f"That time is past: at the server it is {shown(_time_of(now))}. Nothing was "
+                    f"written ({self._database}).",
+                    written=False,
                 )
-        return super()._refusal(reply, names)
+        return _refusal_of_group(reply, names) or super()._refusal(reply, names)
+
+
+def _refusal_of_group(reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError | None:
+    match reply:
+        case [b"no group"]:
+            return no_group(decode(names[0]))
+        case [b"group present"]:
+            return group_present(decode(names[-1]))
+        case [b"still permitted", *permissions]:
+            return still_permitted(
+                decode(names[-1]), decode_all(permissions), "choose another name"
+            )
+    return None
+
+
+def _milliseconds(text: bytes) -> int:
+    # A score is a number with a fraction, to the server.
+    if not text.isdigit():
+        raise InvalidResponse(f"a time was expected, not {described(text)}")
+    return int(text)
+
+
+def _time_of(text: bytes) -> datetime:
+    return time_of(_milliseconds(text))
+
+
+def _present_for_a_time(
+    section: bytes, pairs: Sequence[bytes], database: Database
+) -> ItemPresentError:
+    ends = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    told = ", ".join(
+        f"{listed((item,))} until {shown(_time_of(end))}" if end else listed((item,))
+        for item, end in ends.items()
+    )
+    return ItemPresentError(
+        f"Section {listed((section,))} has {told} already ({database}). What says anew until when "
+        "is set_until."
+    )
 
 
 def _has_forgotten() -> redis.ResponseError:

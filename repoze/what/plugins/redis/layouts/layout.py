@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, ClassVar, TypeVar
 
@@ -29,7 +30,13 @@ from repoze.what.plugins.redis.connection.exchange import (
     is_refused_command,
 )
 from repoze.what.plugins.redis.connection.failures import Operation, code_word
-from repoze.what.plugins.redis.connection.replies import array, flag, joined_texts, pages, texts
+from repoze.what.plugins.redis.connection.replies import (
+    array,
+    joined_texts,
+    number,
+    pages,
+    texts,
+)
 from repoze.what.plugins.redis.findings import Problem
 from repoze.what.plugins.redis.names import decode, described, listed
 
@@ -41,6 +48,8 @@ Answer = TypeVar("Answer")
 # 100 sections with 100 items each keep the server for about a millisecond.
 _SECTIONS_AT_A_TIME = 100
 _NAMES_AT_A_TIME = 1000
+# What ``joined.lua`` makes of two.
+_LISTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +93,12 @@ class Layout(ABC):
         self._refused_until: dict[str, float] = {}
 
     @abstractmethod
-    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:
+    def find_sections(self, items: Sequence[bytes]) -> tuple[Iterable[bytes], float]:
         """Return the sections that any of *items*, of which there is at least one, is in.
 
         One of them may be named more than once. What has the empty name is no section.
+
+        :return: also for how many seconds that lasts: then one of *items* is out of a section.
         """
 
     @abstractmethod
@@ -96,19 +107,21 @@ class Layout(ABC):
 
     def find_sections_with(
         self, item: bytes, other: "Layout"
-    ) -> tuple[Iterable[str], Iterable[str]] | None:
+    ) -> tuple[Iterable[str], Iterable[str], float] | None:
         """Return the sections that *item* is in, and those of *other* that any of these is in.
 
         One of them may be named more than once. What has the empty name is no section, and no item.
 
         :param other: what this one joins.
         :return: texts, as `decode` returns them; it takes half as long to make them of all at once.
-            `None` where each is to be asked by itself: the server cannot answer both at once,
-            the user may not have it do so, or NUL is in a name.
+            Also for how many seconds that lasts. `None` where each is to be asked by itself: the
+            server cannot answer both at once, the user may not have it do so, or NUL is in a name.
         """
 
-        def read(exchange: Exchange) -> tuple[Iterable[str], Iterable[str]] | None:
-            return _two_lists(self._read_joint(exchange, item, other))
+        def read(exchange: Exchange) -> tuple[Iterable[str], Iterable[str], float] | None:
+            lists, milliseconds = _split(self._read_joint(exchange, item, other))
+            found = _two_lists(lists)
+            return None if found is None else (*found, milliseconds / 1000 or inf)
 
         return self._ask_jointly(Operation("find_with_permissions", (item,)), read)
 
@@ -228,18 +241,16 @@ class Layout(ABC):
         """Return what is to be sent for *operation*, which is a write."""
 
     @abstractmethod
-    def _key_of_items(self, section: bytes) -> bytes:
-        """Return the key of the set that the items of *section* are in."""
+    def until_of(self, section: bytes) -> dict[bytes, int]:
+        """Return when those items of *section* end that are in it for a time.
 
+        :return: in milliseconds since 1970, by the clock of the server.
+        :raises NonExistingSectionError: where there is no *section*.
+        """
+
+    @abstractmethod
     def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:
         """Return those of *items*, of which there is at least one, that *section* lacks."""
-
-        def read(exchange: Exchange) -> list[bytes]:
-            reply = exchange.send("SMISMEMBER", self._key_of_items(section), *items)
-            found = array(reply, length=len(items))
-            return [item for item, is_there in zip(items, found, strict=True) if not flag(is_there)]
-
-        return self._database.run(Operation("missing_items", (section, *items)), read)
 
     def get_all_sections(self) -> dict[bytes, set[bytes]]:
         """Return every section with its items, read about 100 at a time."""
@@ -477,9 +488,17 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
 
 
 def _two_lists(reply: Any) -> tuple[Iterable[str], Iterable[str]] | None:
-    number, names, other_number, other_names = array(reply, length=4)
-    found, others = joined_texts(number, names), joined_texts(other_number, other_names)
+    count, names, other_count, other_names = array(reply, length=_LISTS)
+    found, others = joined_texts(count, names), joined_texts(other_count, other_names)
     return None if found is None or others is None else (found, others)
+
+
+def _split(reply: Any) -> tuple[list[Any], int]:
+    """Return both lists of a joint *reply*, and how many milliseconds it lasts: 0 is for good."""
+    lists, milliseconds = array(reply), 0
+    if len(lists) > _LISTS:
+        *lists, milliseconds = lists
+    return lists, number(milliseconds)
 
 
 def _scan(

@@ -5,13 +5,14 @@ Redis has no empty set: a section without items has the one member ``''``. This 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import redis
 
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word
-from repoze.what.plugins.redis.connection.replies import flag, number, texts
+from repoze.what.plugins.redis.connection.replies import array, flag, number, texts
 
 from .layout import Layout, Write, no_section
 from .scripts import script
@@ -52,13 +53,14 @@ class PlainLayout(Layout):
         "rename_item": (script("plain/write", "plain/rename_item"), 0),
     }
 
-    def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
-        return self.reader.run(
+    def find_sections(self, items: Sequence[bytes]) -> tuple[Iterable[bytes], float]:  # noqa: D102
+        found = self.reader.run(
             Operation("find_sections", tuple(items)),
             lambda exchange: texts(
                 exchange.evaluate(self._FIND, _TWO_SLOTS, items, is_reading=True)
             ),
         )
+        return found, inf
 
     def joins(self, other: Layout) -> bool:  # noqa: D102
         return isinstance(other, PlainLayout) and self.reader.reaches(other.reader)
@@ -116,15 +118,24 @@ class PlainLayout(Layout):
 
         return self._database.run(Operation("item_is_included", (section, item)), read)
 
+    def until_of(self, section: bytes) -> dict[bytes, int]:  # noqa: D102
+        self.get_section_items(section)
+        return {}
+
+    def missing_items(self, section: bytes, items: Sequence[bytes]) -> list[bytes]:  # noqa: D102
+        def read(exchange: Exchange) -> list[bytes]:
+            reply = exchange.send("SMISMEMBER", section, *items)
+            found = array(reply, length=len(items))
+            return [item for item, is_there in zip(items, found, strict=True) if not flag(is_there)]
+
+        return self._database.run(Operation("missing_items", (section, *items)), read)
+
     def count_items(self, section: bytes) -> int:  # noqa: D102
         def read(exchange: Exchange) -> int:
             marks = number(exchange.send("SISMEMBER", section, b""))
             return number(exchange.send("SCARD", section)) - marks
 
         return self._database.run(Operation("count_items", (section,)), read)
-
-    def _key_of_items(self, section: bytes) -> bytes:
-        return section
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102

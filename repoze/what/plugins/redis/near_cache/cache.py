@@ -56,15 +56,20 @@ class _Filling:
         if other is not None:
             self._further = other, other.memory, other.memory.begin_following(now)
 
-    def commit(self, sections: AbstractSet[str], further: AbstractSet[str] | None) -> None:
-        """Keep the answers, but for what has changed since."""
+    def commit(
+        self, sections: AbstractSet[str], further: AbstractSet[str] | None, lasts: float
+    ) -> None:
+        """Keep the answers, but for what has changed since, for as long as both are right."""
         self._answer.sections = frozenset(sections)
+        self._answer.lasts = lasts
         self.memory.commit(self._answer)
         if self._further is not None and further is not None and sections:
             share, memory, following = self._further
             if share.memory is memory:
                 items = encode_known(sections)
-                memory.commit_following(following, self._answer.sections, items, frozenset(further))
+                memory.commit_following(
+                    following, self._answer.sections, items, frozenset(further), lasts
+                )
 
     def abort(self) -> None:
         """Keep nothing."""
@@ -78,7 +83,7 @@ class NearCache:
     process begins anew. The connection may be that of another near cache, too: see `joins`.
 
     :param database: the database of the source.
-    :param prefix: what the keys that answers depend on begin with; the rest of each is an item.
+    :param prefixes: what the keys that answers depend on begin with; the rest of each is an item.
     :param size: how many answers to keep.
     :param max_staleness: in seconds.
     :param max_age: in seconds: for how long to keep an answer, whatever vouches for it.
@@ -88,7 +93,7 @@ class NearCache:
     def __init__(
         self,
         database: Database,
-        prefix: bytes,
+        prefixes: tuple[bytes, ...],
         *,
         size: int,
         max_staleness: float,
@@ -101,7 +106,7 @@ class NearCache:
                 "near_cache needs lru-dict: pip install 'repoze.what.plugins.redis[near-cache]'"
             ) from error
         self._database = database
-        self._source = Source(database, prefix, partial(Memory, size), max_age)
+        self._source = Source(database, prefixes, partial(Memory, size), max_age)
         # What vouches, and which of its sources this is: read and replaced together.
         self._seat = Voucher(max_staleness, self._source), 0
         # By the other source, what vouches for both.
@@ -144,21 +149,32 @@ class NearCache:
             earlier.close(share)
 
     def find_sections(
-        self, question: frozenset[str], ask: Callable[[Collection[bytes]], AbstractSet[str]]
+        self,
+        question: frozenset[str],
+        ask: Callable[[Collection[bytes]], tuple[AbstractSet[str], float]],
     ) -> AbstractSet[str]:
-        """Return the sections that any item of *question* is in, from memory or as *ask* says."""
-        return self.find_both(question, lambda items: (ask(items), None), None)[0]
+        """Return the sections that any item of *question* is in, from memory or as *ask* says.
+
+        :param ask: says also for how many seconds that lasts.
+        """
+
+        def ask_for_one(items: Collection[bytes]) -> tuple[AbstractSet[str], None, float]:
+            sections, lasts = ask(items)
+            return sections, None, lasts
+
+        return self.find_both(question, ask_for_one, None)[0]
 
     def find_both(
         self,
         question: frozenset[str],
-        ask: Callable[[Collection[bytes]], tuple[AbstractSet[str], AbstractSet[str] | None]],
+        ask: Callable[[Collection[bytes]], tuple[AbstractSet[str], AbstractSet[str] | None, float]],
         other: "NearCache | None",
     ) -> tuple[AbstractSet[str], AbstractSet[str] | None]:
         """Return the sections that any item of *question* is in, and those of *other* for these.
 
         The latter are `None` where neither memory nor *ask* says.
 
+        :param ask: says also for how many seconds both last.
         :param other: one that this one joins, or none.
         """
         voucher, place = self._seat
@@ -188,8 +204,8 @@ class NearCache:
                         filling = _Filling(share, other_share, question, items, now)
                     state.put_back(tracking, share, memory)
             is_looking = False
-            sections, further = ask(items)
-            self._settle(state, filling, sections, further)
+            sections, further, lasts = ask(items)
+            self._settle(state, filling, sections, further, lasts)
         except BaseException as error:
             if is_looking:
                 name = type(error).__name__
@@ -207,6 +223,7 @@ class NearCache:
         filling: _Filling | None,
         sections: AbstractSet[str] | None,
         further: AbstractSet[str] | None,
+        lasts: float = 0,
     ) -> None:
         """Commit *filling* with *sections*, or abort it: where something has changed meanwhile."""
         if filling is None:
@@ -218,7 +235,7 @@ class NearCache:
                 return
             state.tracking = None
             if sections is not None and self._hears_of_changes_there(tracking):
-                filling.commit(sections, further)
+                filling.commit(sections, further, lasts)
             else:
                 filling.abort()
             state.put_back(tracking, filling.share, filling.memory)

@@ -1,6 +1,7 @@
 """Answers that are kept, until something that they depend on changes."""
 
 from collections.abc import Iterable
+from math import inf
 from weakref import WeakSet
 
 from lru import LRU
@@ -9,7 +10,7 @@ from lru import LRU
 class Answer:
     """The sections that any item of *question* is in, as a server asked at *asked_at* has it."""
 
-    __slots__ = ("asked_at", "is_current", "items", "question", "sections")
+    __slots__ = ("asked_at", "is_current", "items", "lasts", "question", "sections")
 
     def __init__(self, question: frozenset[str], items: Iterable[bytes], asked_at: float) -> None:
         self.question = question
@@ -20,6 +21,8 @@ class Answer:
         self.is_current = True
         """Whether none of the items has changed since."""
         self.sections: frozenset[str] = frozenset()
+        self.lasts = inf
+        """For how many seconds after `asked_at` it is right, if none of the items changes."""
 
 
 class Following:
@@ -86,16 +89,19 @@ class Memory:
         question: frozenset[str],
         items: Iterable[bytes],
         sections: frozenset[str],
+        lasts: float,
     ) -> None:
         """Keep *following*, which was begun, unless one of its items has changed since.
 
         :param question: what it is an answer to.
         :param items: those of the question, as the bytes that they are stored as.
         :param sections: those that any item of the question is in.
+        :param lasts: for how many seconds after it was asked that is right.
         """
         if following.is_current and following.changed.isdisjoint(items):
             answer = self.begin_fill(question, items, following.asked_at)
             answer.sections = sections
+            answer.lasts = lasts
             self.commit(answer)
 
     def commit(self, answer: Answer) -> None:

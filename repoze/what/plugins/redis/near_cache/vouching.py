@@ -38,7 +38,7 @@ class Source(NamedTuple):
     """A source that answers are kept of."""
 
     database: Database
-    prefix: bytes
+    prefixes: tuple[bytes, ...]
     """What the keys that answers depend on begin with; the rest of each is an item."""
     new_memory: "Callable[[], Memory]"
     max_age: float
@@ -58,13 +58,14 @@ class Share:
     def get(self, question: frozenset[str], now: float) -> "Answer | None":
         """Return the answer to *question* that is kept, if it is not too old."""
         answer = self.memory.get(question)
-        if answer is None or now - answer.asked_at >= self._source.max_age:
+        if answer is None:
             return None
-        return answer
+        age = now - answer.asked_at
+        return answer if age < self._source.max_age and age < answer.lasts else None
 
     def has(self, key: bytes) -> bool:
         """Whether *key* is one that answers of the source depend on."""
-        return key.startswith(self._source.prefix)
+        return key.startswith(self._source.prefixes)
 
     def heed(self, key: bytes | None) -> None:
         """Forget what depends on *key*; `None` stands for all keys."""
@@ -72,7 +73,9 @@ class Share:
         if key is None:
             self.memory.clear()
         else:
-            self.memory.forget(key.removeprefix(self._source.prefix))
+            for prefix in self._source.prefixes:
+                if key.startswith(prefix):
+                    self.memory.forget(key.removeprefix(prefix))
 
     def forget_all(self) -> None:
         """Keep nothing, and none of what is being asked."""
@@ -216,11 +219,11 @@ class Voucher:
             self._give_up(state, error)
 
     def _new_tracking(self, address: tuple[str, int] | None, began: float) -> Tracking:
-        prefixes = [source.prefix for source in self.sources]
+        prefixes = [prefix for source in self.sources for prefix in source.prefixes]
         client = self._latest().tracking_client()
         if self._follows_slot:
             # No item has the empty name.
-            slot_key = self.sources[0].prefix
+            slot_key = self.sources[0].prefixes[0]
             return Tracking(client, prefixes, self.max_staleness, began, slot_key=slot_key)
         return Tracking(client, prefixes, self.max_staleness, began, address=address)
 

@@ -8,7 +8,7 @@ local section = ARGV[7]
 if has_section(section) then
   return {'section present'}
 end
-if redis.call('EXISTS', section_key(section)) == 1 then
+if redis.call('EXISTS', section_key(section), section_ends_key(section)) > 0 then
   return redis.error_reply('INCONSISTENT there are items of this section, but no such section')
 end
 probe(KEYS[1])

@@ -7,25 +7,30 @@ local group = ARGV[7]
 if not has_section(group) then
   return {'no group'}
 end
-local users = probe_section(group)
-local permissions = probe_grants(group)
-will_change(1, 'delete_group', {sections = packed({group}), removed = packed(users)})
-local revoked = granted(group, permissions)
-if #revoked > 0 then
-  local change = {sections = packed(revoked), removed = packed({group})}
-  will_change(2, 'delete_group', change)
+local users, ends = probe_section(group)
+local in_for_a_time, with_ends = lasting_of(ends)
+will_move(ends, group)
+will_change(1, 'delete_group', {
+  sections = packed({group}), removed = packed(both(users, in_for_a_time)), ends = packed(with_ends),
+})
+local permissions = permissions_of(group)
+enter(2)
+will_leave(group, permissions, permissions.named)
+if #permissions.all > 0 then
+  will_change(2, 'delete_group', {
+    sections = packed(permissions.all), removed = packed({group}), ends = packed(permissions.with_ends),
+  })
 end
+enter(1)
 
 begin(false)
 enter(2)
-for i = 1, #permissions do
-  redis.call('SREM', permission_key(permissions[i]), group)
-end
-call_in_parts('SREM', grants_key(group), permissions, 1)
+leave(group, permissions)
 enter(1)
 for i = 1, #users do
   redis.call('SREM', item_key(users[i]), group)
 end
 call_in_parts('SREM', section_key(group), users, 1)
 redis.call('SREM', KEYS[1], group)
-return done(permissions)
+end_all()
+return done(both(permissions.named, permissions.lasting))

@@ -7,8 +7,12 @@ local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
-local items = probe_section(section)
-will_change(1, 'delete_section', {sections = packed({section}), removed = packed(items)})
+local items, ends = probe_section(section)
+local in_for_a_time, with_ends = lasting_of(ends)
+will_move(ends, section)
+will_change(1, 'delete_section', {
+  sections = packed({section}), removed = packed(both(items, in_for_a_time)), ends = packed(with_ends),
+})
 
 begin(false)
 for i = 1, #items do
@@ -16,4 +20,5 @@ for i = 1, #items do
 end
 call_in_parts('SREM', section_key(section), items, 1)
 redis.call('SREM', KEYS[1], section)
+end_all()
 return done({})

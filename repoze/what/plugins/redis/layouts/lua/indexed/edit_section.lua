@@ -11,11 +11,12 @@ end
 if has_section(new_section) then
   return {'section present'}
 end
-if redis.call('EXISTS', section_key(new_section)) == 1 then
+if redis.call('EXISTS', section_key(new_section), section_ends_key(new_section)) > 0 then
   return redis.error_reply('INCONSISTENT there are items of the new section, but no such section')
 end
-local items = probe_section(section)
+local items, ends = probe_section(section)
 probe(section_key(new_section))
+will_move(ends, section, new_section)
 will_change(1, 'edit_section', {sections = packed({section}), new_section = new_section})
 
 begin(true)
@@ -27,4 +28,5 @@ call_in_parts('SADD', section_key(new_section), items, 1)
 call_in_parts('SREM', section_key(section), items, 1)
 redis.call('SADD', KEYS[1], new_section)
 redis.call('SREM', KEYS[1], section)
+end_all()
 return done({})

@@ -7,13 +7,20 @@ local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
-local absent = items_held(section, 0, 'items absent')
-if #absent > 1 then
-  return absent
+local _, for_a_time, absent = split(section, 8)
+if #absent > 0 then
+  return both({'items absent'}, absent)
 end
 probe(section_key(section))
+will_clear(section)
+for i = 1, #for_a_time, 2 do
+  will_end(section, for_a_time[i], false)
+end
 if #ARGV >= 8 then
-  will_change(1, 'exclude_items', {sections = packed({section}), removed = packed(ARGV, 8)})
+  local change = {
+    sections = packed({section}), removed = packed(ARGV, 8), ends = packed(for_a_time),
+  }
+  will_change(1, 'exclude_items', change)
 end
 
 begin(false)
@@ -21,4 +28,5 @@ call_in_parts('SREM', section_key(section), ARGV, 8)
 for i = 8, #ARGV do
   redis.call('SREM', item_key(ARGV[i]), section)
 end
+end_all()
 return done({})

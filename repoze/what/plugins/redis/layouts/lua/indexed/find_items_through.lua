@@ -12,15 +12,20 @@ end
 if redis.call('SISMEMBER', ARGV[1], ARGV[2]) == 0 then
   return {}
 end
-local sections = redis.call('SMEMBERS', string.sub(ARGV[1], 1, -2) .. ':' .. ARGV[2])
+local sections = items_of(ARGV[1], ARGV[2])
 if ARGV[3] then
   redis.call('SELECT', ARGV[4])
 end
-local keys = {}
+local keys, ending = {}, {}
 for i = 1, #sections do
   -- What has the empty name is none, whoever wrote it; and what is not among the names is none.
   if sections[i] ~= '' and redis.call('SISMEMBER', KEYS[1], sections[i]) == 1 then
-    keys[#keys + 1] = string.sub(KEYS[1], 1, -2) .. ':' .. sections[i]
+    keys[#keys + 1] = key_of_items(KEYS[1], sections[i])
+    ending[#ending + 1] = lasting_items_of(KEYS[1], sections[i])
   end
 end
-return joined({sections}, unions(keys))
+local lists = unions(keys)
+for i = 1, #ending do
+  lists[#lists + 1] = ending[i]
+end
+return joined({sections}, lists)

@@ -4,10 +4,8 @@
 -- ARGV: the sections.
 -- Returns for each, in this order, its items, or false where there is no such section.
 
-local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
 local reply = {}
 for i, section in ipairs(ARGV) do
-  reply[i] = redis.call('SISMEMBER', KEYS[1], section) == 1
-    and redis.call('SMEMBERS', prefix .. 'section:' .. section)
+  reply[i] = redis.call('SISMEMBER', KEYS[1], section) == 1 and items_of(KEYS[1], section)
 end
 return reply

@@ -6,11 +6,10 @@
 -- Returns where the next page begins (0 after the last), then the name of a section, its items, the
 -- name of another, its items, ...
 
-local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
 local page = redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local reply = {page[1]}
 for _, section in ipairs(page[2]) do
   reply[#reply + 1] = section
-  reply[#reply + 1] = redis.call('SMEMBERS', prefix .. 'section:' .. section)
+  reply[#reply + 1] = items_of(KEYS[1], section)
 end
 return reply

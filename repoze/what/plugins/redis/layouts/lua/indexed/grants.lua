@@ -1,53 +1,22 @@
--- The permissions of groups, in the source beside that of the groups: KEYS[2] is the key of its section
--- names. What is called a key here is in its database.
+-- The permissions of groups, in the source beside that of the groups: a permission is a section there, and
+-- a group an item.
 
-local of_permissions = string.sub(KEYS[2], 1, -1 - #'sections')
-
-local function permission_key(permission)
-  return of_permissions .. 'section:' .. permission
-end
-
-local function grants_key(group)
-  return of_permissions .. 'item:' .. group
+-- What a group is permitted. Where that is nothing, it leaves no trace in the source.
+local function permissions_of(group)
+  enter(2)
+  local found = memberships_of(group)
+  enter(1)
+  if #found.indexed == 0 and not next(found.ends) then
+    sources[2] = nil
+  end
+  return found
 end
 
 -- What the index says that a group is permitted.
 local function grants_of(group)
   enter(2)
-  local permissions = redis.call('SMEMBERS', grants_key(group))
+  local permissions = both(redis.call('SMEMBERS', item_key(group)), lasting(item_ends_key(group)))
   enter(1)
-  return permissions
-end
-
--- Those of permissions that have a group.
-local function granted(group, permissions)
-  local granting = {}
-  enter(2)
-  for i = 1, #permissions do
-    if redis.call('SISMEMBER', KEYS[2], permissions[i]) == 1
-      and redis.call('SISMEMBER', permission_key(permissions[i]), group) == 1 then
-      granting[#granting + 1] = permissions[i]
-    end
-  end
-  enter(1)
-  return granting
-end
-
--- As grants_of, and probes the keys of that; what has none leaves no trace in its source.
-local function probe_grants(group, new_group)
-  local permissions = grants_of(group)
-  enter(2)
-  for i = 1, #permissions do
-    probe(permission_key(permissions[i]))
-  end
-  probe(grants_key(group))
-  if new_group then
-    probe(grants_key(new_group))
-  end
-  enter(1)
-  if #permissions == 0 then
-    sources[2] = nil
-  end
-  return permissions
+  return without_mark(permissions)
 end
 

@@ -65,7 +65,9 @@ end
 
 -- Takes down what is going to change in the number-th source, and reads the key of its history.
 --
--- change.sections, .added and .removed are packed; .new_section is a name. Each may be left out.
+-- change.sections, .added and .removed are packed; .new_section is a name. So is .ends: the items, or
+-- sections of one item, with their ends in turn, of those that are or were in for a time; .ends_before is
+-- what it was, where the end is what has changed. Each may be left out.
 local function will_change(number, operation, change)
   if not KEEPS_HISTORY then
     return
@@ -80,6 +82,8 @@ local function will_change(number, operation, change)
     'new_section', change.new_section or '',
     'added', change.added or '',
     'removed', change.removed or '',
+    'ends', change.ends or '',
+    'ends_before', change.ends_before or '',
     'by', ARGV[5],
     'note', ARGV[6],
   }

@@ -4,22 +4,18 @@
 -- Returns {'done', SECTION, ...} with the sections that had it, or {'item absent'}.
 
 local item = ARGV[7]
-local sections = redis.call('SMEMBERS', item_key(item))
-if #sections == 0 then
+if not is_in_any(item) then
   return {'item absent'}
 end
-for i = 1, #sections do
-  probe(section_key(sections[i]))
-end
-probe(item_key(item))
-local left = sections_with(item, sections)
-if #left > 0 then
-  will_change(1, 'remove_item', {sections = packed(left), removed = packed({item})})
+local found = memberships_of(item)
+will_leave(item, found, found.named)
+if #found.all > 0 then
+  will_change(1, 'remove_item', {
+    sections = packed(found.all), removed = packed({item}), ends = packed(found.with_ends),
+  })
 end
 
 begin(false)
-for i = 1, #sections do
-  redis.call('SREM', section_key(sections[i]), item)
-end
-call_in_parts('SREM', item_key(item), sections, 1)
-return done(sections)
+leave(item, found)
+end_all()
+return done(both(found.named, found.lasting))

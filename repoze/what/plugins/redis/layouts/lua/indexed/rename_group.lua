@@ -17,26 +17,27 @@ end
 if has_section(new_group) then
   return {'group present'}
 end
-if redis.call('EXISTS', section_key(new_group)) == 1 then
+if redis.call('EXISTS', section_key(new_group), section_ends_key(new_group)) > 0 then
   return redis.error_reply('INCONSISTENT there are users in the new group, but no such group')
 end
 local left = grants_of(new_group)
 if #left > 0 then
-  table.insert(left, 1, 'still permitted')
-  return left
+  return both({'still permitted'}, left)
 end
-local users = probe_section(group)
+local users, ends = probe_section(group)
 probe(section_key(new_group))
-local indexed = probe_grants(group, new_group)
--- What the index alone says is not made true.
-local permissions = granted(group, indexed)
+will_move(ends, group, new_group)
 will_change(1, 'rename_group', {sections = packed({group}), new_section = new_group})
-if #permissions > 0 then
-  local change = {
-    sections = packed(permissions), added = packed({new_group}), removed = packed({group}),
-  }
-  will_change(2, 'rename_group', change)
+local permissions = permissions_of(group)
+enter(2)
+will_rename(group, new_group, permissions)
+if #permissions.all > 0 then
+  will_change(2, 'rename_group', {
+    sections = packed(permissions.all), added = packed({new_group}), removed = packed({group}),
+    ends = packed(permissions.with_ends),
+  })
 end
+enter(1)
 
 begin(true)
 for i = 1, #users do
@@ -48,11 +49,7 @@ call_in_parts('SREM', section_key(group), users, 1)
 redis.call('SADD', KEYS[1], new_group)
 redis.call('SREM', KEYS[1], group)
 enter(2)
-for i = 1, #permissions do
-  redis.call('SADD', permission_key(permissions[i]), new_group)
-  redis.call('SREM', permission_key(permissions[i]), group)
-end
-call_in_parts('SADD', grants_key(new_group), permissions, 1)
-call_in_parts('SREM', grants_key(group), indexed, 1)
+rename(group, new_group, permissions)
 enter(1)
-return done(permissions)
+end_all()
+return done(permissions.all)

@@ -4,27 +4,19 @@
 -- Returns {'done', SECTION, ...} with the sections that had it, {'item absent'} or {'item taken'}.
 
 local item, new_item, is_merging = ARGV[7], ARGV[8], ARGV[9]
-local indexed = redis.call('SMEMBERS', item_key(item))
--- What the index alone says is not made true.
-local sections = sections_with(item, indexed)
-if #sections == 0 then
+local found = memberships_of(item)
+if #found.all == 0 then
   return {'item absent'}
-elseif not is_merging and redis.call('EXISTS', item_key(new_item)) == 1 then
+elseif not is_merging and is_in_any(new_item) then
   return {'item taken'}
 end
-for i = 1, #sections do
-  probe(section_key(sections[i]))
-end
-probe(item_key(item))
-probe(item_key(new_item))
-local change = {sections = packed(sections), added = packed({new_item}), removed = packed({item})}
-will_change(1, 'rename_item', change)
+will_rename(item, new_item, found)
+will_change(1, 'rename_item', {
+  sections = packed(found.all), added = packed({new_item}), removed = packed({item}),
+  ends = packed(found.with_ends),
+})
 
 begin(true)
-for i = 1, #sections do
-  redis.call('SADD', section_key(sections[i]), new_item)
-  redis.call('SREM', section_key(sections[i]), item)
-end
-call_in_parts('SADD', item_key(new_item), sections, 1)
-call_in_parts('SREM', item_key(item), indexed, 1)
-return done(sections)
+rename(item, new_item, found)
+end_all()
+return done(found.all)

@@ -1,4 +1,4 @@
--- Replaces the items of a section.
+-- Replaces the items of a section. An item that is in it for a time, and is to stay, stays for that time.
 --
 -- ARGV[7]: the section. ARGV[8] and following: the items that it is to have, possibly none.
 -- Returns {'done'} or {'no section', 'none'}.
@@ -11,9 +11,13 @@ local is_leaving = {}
 for _, item in ipairs(redis.call('SMEMBERS', section_key(section))) do
   is_leaving[item] = true
 end
+local ends = ends_at(section_ends_key(section))
 local coming, leaving = {}, {}
 for i = 8, #ARGV do
-  if is_leaving[ARGV[i]] then
+  local ending = ends[ARGV[i]]
+  if ending and ending > now() then
+    ends[ARGV[i]] = nil
+  elseif is_leaving[ARGV[i]] then
     is_leaving[ARGV[i]] = nil
   else
     coming[#coming + 1] = ARGV[i]
@@ -25,9 +29,13 @@ for item in pairs(is_leaving) do
   probe(item_key(item))
 end
 probe(section_key(section))
-if #coming > 0 or #leaving > 0 then
-  local change = {sections = packed({section}), added = packed(coming), removed = packed(leaving)}
-  will_change(1, 'set_section_items', change)
+local in_for_a_time, with_ends = lasting_of(ends)
+will_move(ends, section)
+if #coming > 0 or #leaving > 0 or #in_for_a_time > 0 then
+  will_change(1, 'set_section_items', {
+    sections = packed({section}), added = packed(coming), ends = packed(with_ends),
+    removed = packed(both(leaving, in_for_a_time)),
+  })
 end
 
 begin(#coming > 0)
@@ -39,4 +47,5 @@ call_in_parts('SADD', section_key(section), coming, 1)
 for i = 1, #coming do
   redis.call('SADD', item_key(coming[i]), section)
 end
+end_all()
 return done({})

@@ -15,9 +15,10 @@
 -- a source in a newer format is left alone, with an error. Nothing is written then.
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
--- nothing of it probes it; it tells will_change what it is going to change, if anything; it calls
--- begin; it writes, with SADD and SREM alone; it returns done(...). It is in the database of the first
--- source, but for what it does between enter(2) and enter(1).
+-- nothing of it probes it; it tells will_change what it is going to change, if anything, and will_end what
+-- is to end, or to end no more; it calls begin; it writes, with SADD and SREM alone, and then by end_all; it
+-- returns done(...). It is in the database of the first source, but for what it does between enter(2) and
+-- enter(1).
 
 local MOST = 1000
 
@@ -77,16 +78,28 @@ if not redis.call('ZSCORE', writes, ARGV[2]) then
   return {'forgotten', newest[1]}
 end
 
+-- What follows is of the source that is entered.
+local prefixes = {prefix, KEYS[2] and string.sub(KEYS[2], 1, -1 - #'sections')}
+
 local function section_key(section)
-  return prefix .. 'section:' .. section
+  return prefixes[entered] .. 'section:' .. section
 end
 
 local function item_key(item)
-  return prefix .. 'item:' .. item
+  return prefixes[entered] .. 'item:' .. item
+end
+
+-- The keys of when what is in a section, or what an item is in, ends.
+local function section_ends_key(section)
+  return prefixes[entered] .. 'section-until:' .. section
+end
+
+local function item_ends_key(item)
+  return prefixes[entered] .. 'item-until:' .. item
 end
 
 local function has_section(section)
-  return redis.call('SISMEMBER', KEYS[1], section) == 1
+  return redis.call('SISMEMBER', KEYS[entered], section) == 1
 end
 
 -- Those of sections that have an item: not what the index alone says.
@@ -100,8 +113,9 @@ local function sections_with(item, sections)
   return having
 end
 
--- The keys that are to be written, by their source.
+-- The keys that are to be written, by their source: of sets, and of sorted sets.
 local probed = {{}, {}}
+local probed_ends = {{}, {}}
 
 -- Fails where a key that is to be written has another type or is being moved to another node; begin,
 -- where it may not be written.
@@ -110,28 +124,168 @@ local function probe(key)
   table.insert(probed[entered], key)
 end
 
--- The items of a section that goes, or gets another name; and probes the keys of all that is so written.
+local function probe_ends(key)
+  redis.call('ZSCORE', key, '')
+  table.insert(probed_ends[entered], key)
+end
+
+-- What is in a sorted set, by its name: when it ends, or has ended.
+local function ends_at(key)
+  local ends = {}
+  local reply = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  for i = 1, #reply, 2 do
+    ends[reply[i]] = tonumber(reply[i + 1])
+  end
+  return ends
+end
+
+-- The names of what has not ended, and the same with their ends in turn.
+local function lasting_of(ends)
+  local names, with_ends = {}, {}
+  for name, ending in pairs(ends) do
+    if ending > now() then
+      names[#names + 1] = name
+      with_ends[#with_ends + 1] = name
+      with_ends[#with_ends + 1] = string.format('%.0f', ending)
+    end
+  end
+  return names, with_ends
+end
+
+-- What is to end, and when; false is that it is not in for a time any more.
+local endings = {}
+
+-- Takes down, for the source that is entered, when an item's membership of a section is to end.
+local function will_end(section, item, ending)
+  local change = {
+    source = entered, section = section, item = item, ending = ending, set_key = item_key(item),
+    section_ends_key = section_ends_key(section), item_ends_key = item_ends_key(item),
+  }
+  probe(change.set_key)
+  probe_ends(change.section_ends_key)
+  probe_ends(change.item_ends_key)
+  endings[#endings + 1] = change
+end
+
+-- Takes down that what has ended in a section is to go.
+local function will_clear(section)
+  local key = section_ends_key(section)
+  if redis.call('EXISTS', key) == 1 then
+    local ended = string.format('%.0f', now())
+    for _, item in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', ended)) do
+      will_end(section, item, false)
+    end
+  end
+end
+
+-- Takes down that what is in a section for a time goes, or follows to a new one; what has ended goes.
+local function will_move(ends, section, new_section)
+  for item, ending in pairs(ends) do
+    will_end(section, item, false)
+    if new_section and ending > now() then
+      will_end(new_section, item, ending)
+    end
+  end
+end
+
+-- Does what will_end has taken down, in that order.
+local function end_all()
+  for _, change in ipairs(endings) do
+    if change.source ~= entered then
+      enter(change.source)
+    end
+    if change.ending then
+      local ending = string.format('%.0f', change.ending)
+      redis.call('SADD', change.set_key, '')
+      redis.call('ZADD', change.item_ends_key, ending, change.section)
+      redis.call('ZADD', change.section_ends_key, ending, change.item)
+    else
+      redis.call('ZREM', change.section_ends_key, change.item)
+      redis.call('ZREM', change.item_ends_key, change.section)
+      if redis.call('EXISTS', change.item_ends_key) == 0 then
+        redis.call('SREM', change.set_key, '')
+      end
+    end
+  end
+  if entered ~= 1 then
+    enter(1)
+  end
+end
+
+-- When an item's membership of a section ends, if that is to come.
+local function ending_of(section, item)
+  local ending = redis.call('ZSCORE', section_ends_key(section), item)
+  return ending and tonumber(ending) > now() and tonumber(ending)
+end
+
+-- The items of a section that goes, or gets another name, and by item when those in it for a time end, or
+-- have ended; and probes the keys of all that is so written.
 local function probe_section(section)
   local items = redis.call('SMEMBERS', section_key(section))
   for i = 1, #items do
     probe(item_key(items[i]))
   end
-  probe(KEYS[1])
+  probe(KEYS[entered])
   probe(section_key(section))
-  return items
+  return items, ends_at(section_ends_key(section))
 end
 
--- Those of ARGV from the eighth on that a section has (1), or lacks (0), after outcome; and probes
--- the keys of all.
-local function items_held(section, is_held, outcome)
-  local held = {outcome}
-  for i = 8, #ARGV do
+-- Those of ARGV from the first-th on that a section has for good, those that it has for a time with their
+-- ends in turn, and those that it lacks; and probes the keys of all.
+local function split(section, first)
+  local has_ends = redis.call('EXISTS', section_ends_key(section)) == 1
+  local for_good, for_a_time, lacking = {}, {}, {}
+  for i = first, #ARGV do
     probe(item_key(ARGV[i]))
-    if redis.call('SISMEMBER', section_key(section), ARGV[i]) == is_held then
-      held[#held + 1] = ARGV[i]
+    if redis.call('SISMEMBER', section_key(section), ARGV[i]) == 1 then
+      for_good[#for_good + 1] = ARGV[i]
+    else
+      local ending = has_ends and ending_of(section, ARGV[i])
+      if ending then
+        for_a_time[#for_a_time + 1] = ARGV[i]
+        for_a_time[#for_a_time + 1] = string.format('%.0f', ending)
+      else
+        lacking[#lacking + 1] = ARGV[i]
+      end
     end
   end
-  return held
+  return for_good, for_a_time, lacking
+end
+
+-- What is in two lists, in one.
+local function both(names, others)
+  local list = {}
+  for _, each in ipairs({names, others}) do
+    for i = 1, #each do
+      list[#list + 1] = each[i]
+    end
+  end
+  return list
+end
+
+-- The names of a list but for the empty one, which is the mark.
+local function without_mark(names)
+  local found = {}
+  for i = 1, #names do
+    if names[i] ~= '' then
+      found[#found + 1] = names[i]
+    end
+  end
+  return found
+end
+
+-- The refusal to add items that are in a section: {'items present', ITEM, ...}, or where some are for a
+-- time {'present for a time', ITEM, END, ...}, without an end for the others.
+local function refusal_of(for_good, for_a_time)
+  if #for_a_time == 0 then
+    return both({'items present'}, for_good)
+  end
+  local reply = both({'present for a time'}, for_a_time)
+  for i = 1, #for_good do
+    reply[#reply + 1] = for_good[i]
+    reply[#reply + 1] = ''
+  end
+  return reply
 end
 
 -- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
@@ -156,6 +310,12 @@ local function begin(is_adding)
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
     for _, key in ipairs(probed[number]) do
       redis.call('SREM', key, ARGV[1])
+    end
+    if #endings > 0 then
+      redis.call('ZADD', source.scratch, 'XX', 0, '')
+      for _, key in ipairs(probed_ends[number]) do
+        redis.call('ZREM', key, ARGV[1])
+      end
     end
   end
   enter(1)
