@@ -19,8 +19,12 @@ import pytest
 import redis
 from harness import servers
 from harness.interruptions import press_ctrl_c
+from harness.proxy import Proxy
 
-from repoze.what.plugins.redis.command import notifications
+from repoze.what.acting import acting_as
+from repoze.what.plugins.redis import RedisGroupAdapter
+from repoze.what.plugins.redis.command import notifications, watching
+from repoze.what.plugins.redis.command.history import change_as_json
 from repoze.what.plugins.redis.command.program import program
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
@@ -30,6 +34,12 @@ EVERY = ("--every", "0.1")
 @pytest.fixture
 def address(server):
     return f"redis://127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def query():
+    """On the plain layout, the server has to announce what is written."""
+    return ""
 
 
 @pytest.fixture
@@ -264,13 +274,9 @@ def test_user_who_may_not_look_at_the_configuration(announcing, watch, url, monk
         commands=["+@all", "-config"],
     )
     monkeypatch.setenv("REPOZE_WHAT_REDIS_URL", url.replace("//", "//watcher@"))
-    database = redis.Redis.from_url(url.partition("?")[0], db=1)
-    if "namespace" in url:
-        key = "{tests}:groups:sections"
+    database = redis.Redis.from_url(url, db=1)
     try:
-        status, printed, _ = watch(
-            lambda: database.sadd(key if "namespace" in url else "sellers", "sellers"), 1
-        )
+        status, printed, _ = watch(lambda: database.sadd("sellers", ""), 1)
     finally:
         client.acl_deluser("watcher")
     assert status == 0
@@ -294,12 +300,97 @@ def test_no_server(refused):
         assert "cannot be reached" in refused("--url", "redis://127.0.0.1:1", "watch", *options)
 
 
-class TestProcess:
-    """What a process is that watches."""
+class TestHistory:
+    """With a namespace, it is the history that tells."""
 
     @pytest.fixture
     def query(self):
         return "?namespace=tests"
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch):
+        monkeypatch.setattr(watching, "_SECONDS_BETWEEN_LOOKS", 0.2)
+
+    @pytest.mark.usefixtures("staff")
+    def test_who_did_it(self, watch, groups, permissions):
+        def do():
+            with acting_as("tomas", note="ticket 12"):
+                groups.include_items("editors", ["kim"])
+            groups.edit_section("writers", "authors")
+            permissions.include_items("sell", ["editors"])
+
+        _, printed, _ = watch(do, 3)
+        assert sorted(changes(printed)) == [
+            "somebody: group 'writers': renamed 'authors'",
+            "somebody: permission 'sell': 'editors' added",
+            "tomas: group 'editors': 'kim' added (ticket 12)",
+        ]
+
+    @pytest.mark.usefixtures("staff")
+    def test_as_json(self, watch, groups):
+        _, printed, _ = watch(lambda: groups.include_items("interns", ["kim"]), 1, "--json")
+        [change] = groups.history(item="kim")
+        assert json.loads(printed[0]) == json.loads(json.dumps(change_as_json("groups", change)))
+
+    @pytest.mark.usefixtures("staff")
+    def test_compared(self, watch, server, groups):
+        """So it tells of what is not in the history, too."""
+        silent = RedisGroupAdapter(server.client(), namespace="tests", history=0)
+        _, printed, _ = watch(lambda: silent.create_section("sellers"), 1, *EVERY)
+        assert changes(printed) == ["group 'sellers': created"]
+
+    def test_server_that_goes_and_comes_back(self, server, query, watch, monkeypatch, groups):
+        groups.create_section("editors")
+        with Proxy(server.port) as proxy:
+            monkeypatch.setenv(
+                "REPOZE_WHAT_REDIS_URL", f"redis://127.0.0.1:{proxy.port}{query}&socket_timeout=30"
+            )
+            told = []
+
+            def tell(text):
+                told.append(text)
+                if len(told) == 1:
+                    groups.include_item("editors", "kim")
+                    proxy.find_server(server.port)
+
+            monkeypatch.setattr(watching, "tell", tell)
+
+            _, printed, _ = watch(proxy.lose_server, 1)
+        assert changes(printed) == ["somebody: group 'editors': 'kim' added"]
+        assert "Trying again." in told[0]
+        assert told[-1].endswith("can be read again.")
+
+    def test_history_that_lacks_something(self, watch, server, groups):
+        groups.create_section("editors")
+        raw = groups.db_connection
+
+        def do():
+            raw.eval(
+                "redis.call('DEL', KEYS[1]); return redis.call('XADD', KEYS[1], '*', unpack(ARGV))",
+                1,
+                "{tests}:groups:history",
+                *(text for pair in fields.items() for text in pair),
+            )
+
+        fields = raw.xrange("{tests}:groups:history")[0][1] | {b"token": b"another"}
+        _, printed, said = watch(do, 1)
+        assert changes(printed) == ["somebody: group 'editors': created"]
+        assert "The history of the groups lacks some changes: they are not told here.\n" in said
+
+    @pytest.mark.parametrize(("moment", "status"), [("sleep", 0), ("poll", 130)])
+    def test_ctrl_c(self, run, url, monkeypatch, moment, status):
+        """While it waits, that is how it ends. While it looks, something may not be told."""
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        owner = {"sleep": watching.time, "poll": watching.Follower}[moment]
+        monkeypatch.setattr(owner, moment, interrupted)
+        assert run("watch").exit_code == status
+
+
+class TestProcess:
+    """What a process is that watches."""
 
     @pytest.fixture
     def process(self, announcing, url):

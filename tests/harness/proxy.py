@@ -133,6 +133,10 @@ class Proxy:
         self._server_port = None
         self.cut_all()
 
+    def find_server(self, port: int) -> None:
+        """Relay to the server at *port* again."""
+        self._server_port = port
+
     def cut_all(self) -> None:
         """Close every connection, as a server does that is stopped."""
         for client in list(self._clients):

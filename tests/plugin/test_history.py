@@ -1,6 +1,8 @@
 """The history of a source: what was changed, when, by whom, and that it tells of nothing else."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
+from math import inf
 
 import fakeredis
 import pytest
@@ -11,11 +13,12 @@ from harness.operations import AFTER, BEFORE, WRITES, create_sections, load_scri
 from harness.proxy import CUT_REPLY, Proxy
 
 from repoze.what.acting import acting_as
-from repoze.what.adapters import AdapterError, SourceError
+from repoze.what.adapters import AdapterError, SourceError, SourceUnavailable
 from repoze.what.plugins.redis import (
     Adapters,
     Change,
     Finding,
+    MissedChanges,
     RedisGroupAdapter,
     RedisPermissionAdapter,
     copy_sections,
@@ -604,3 +607,95 @@ def test_options_from_a_url():
 
 def test_change_is_importable_by_its_documented_name():
     assert Change.__module__ == "repoze.what.plugins.redis.changes"
+
+
+class TestFollowing:
+    """Each change is told of once, in order, whatever becomes of the way to the server."""
+
+    def test_from_now_on(self, source):
+        source.create_section("before")
+        following = source.follow(every=0.001)
+        source.create_section("a")
+        source.create_section("b")
+        found = [next(following).section, next(following).section]
+        source.create_section("c")
+        assert [*found, next(following).section] == ["a", "b", "c"]
+
+    def test_after_a_change(self, source):
+        for section in ("a", "b", "c"):
+            source.create_section(section)
+        changes = list(source.history())
+        found = [change.section for change in islice(source.follow(after=changes[-1]), 2)]
+        assert found == ["b", "c"]
+        assert next(source.follow(after=changes[1].token)).section == "c"
+
+    def test_many_at_once(self, source):
+        following = source.follow(every=0.001)
+        for number in range(1500):
+            source.create_section(number)
+        assert [change.section for change in islice(following, 1500)] == [*map(str, range(1500))]
+        source.create_section("last")
+        assert next(following).section == "last"
+
+    def test_history_that_begins(self, source, raw):
+        following = source.follow(every=0.001)
+        source.create_section("a")
+        assert next(following).section == "a"
+
+    @pytest.mark.parametrize("is_gone", [True, False])
+    def test_what_is_not_there_any_more(self, source, raw, is_gone):
+        source.create_section("a")
+        following = source.follow(every=0.001)
+        raw.delete(KEY)
+        if not is_gone:
+            source.create_section("b")
+        with pytest.raises(MissedChanges, match="Begin again without after"):
+            next(following)
+        with pytest.raises(MissedChanges):
+            next(source.follow(after="no token"))
+
+    def test_ids_that_begin_again(self, source, raw):
+        """As after a failover to a primary that lacked the latest, with a clock that is behind."""
+        source.create_section("a")
+        source.create_section("lost")
+        following = source.follow(every=0.001)
+        fields = raw.xrange(KEY)[0][1]
+        raw.delete(KEY)
+        raw.xadd(KEY, fields, id="5-0")
+        raw.xadd(KEY, fields | {b"token": b"new", b"sections": b"3\nnew"}, id="6-0")
+        assert next(following).section == "new"
+
+    def test_connection_that_is_lost(self, server, source):
+        with Proxy(server.port) as proxy:
+            client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
+            following = RedisPermissionAdapter(client, namespace="tests").follow(every=0.001)
+            for section in ("a", "b", "c"):
+                source.create_section(section)
+                proxy.arm(CUT_REPLY)
+                assert next(following).section == section
+
+    def test_server_that_cannot_be_reached(self, server, source):
+        with Proxy(server.port) as proxy:
+            client = redis.Redis(host=servers.HOST, port=proxy.port, socket_timeout=30)
+            adapter = RedisPermissionAdapter(client, namespace="tests")
+            following = adapter.follow(every=0.001)
+            source.create_section("a")
+            last = next(following)
+            proxy.lose_server()
+            with pytest.raises(SourceUnavailable):
+                next(following)
+            source.create_section("b")
+            proxy.find_server(server.port)
+            assert next(adapter.follow(last)).section == "b"
+
+    @pytest.mark.parametrize(
+        ("every", "error"),
+        [(0, ValueError), (-1, ValueError), (inf, ValueError), (True, TypeError), ("1", TypeError)],
+    )
+    def test_no_time(self, source, every, error):
+        with pytest.raises(error, match="every"):
+            source.follow(every=every)
+
+    def test_plain_layout(self, server):
+        with pytest.raises(SourceError, match="has no history"):
+            RedisPermissionAdapter(server.client()).follow()

@@ -1,5 +1,6 @@
 """What the manual has for those who operate the server, done to real ones."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -167,3 +168,35 @@ def test_snapshot_is_not_read_where_there_is_to_be_an_append_only_file(start):
     server.halt()
     server.resume("--appendonly", "yes")
     assert server.client().dbsize() == 0
+
+
+def test_history_is_copied(server, tmp_path):
+    """From where it was left, whenever it is started."""
+    url = f"redis://{HOST}:{server.port}?namespace=newspaper"
+    groups, log = RedisGroupAdapter.from_url(url), tmp_path / "groups.jsonl"
+
+    def copied():
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    groups.create_section("the last that was copied")
+    [change] = groups.history()
+    log.write_text(json.dumps({"token": change.token}) + "\n")
+    for section in ("editors", "writers"):
+        groups.create_section(f"{section} 2")
+        with subprocess.Popen(
+            [sys.executable, str(EXAMPLES / "copy_history.py"), url, str(log)]
+        ) as copying:
+            groups.include_item(f"{section} 2", "rosa")
+            last = [f"{section} 2"], ["rosa"]
+            wait_until(lambda: (copied()[-1].get("groups"), copied()[-1].get("added")) == last)  # noqa: B023
+            copying.kill()
+        if section == "editors":
+            groups.exclude_item("editors 2", "rosa")
+    told = [(change["operation"], change["groups"]) for change in copied()[1:]]
+    assert told == [
+        ("create_section", ["editors 2"]),
+        ("include_items", ["editors 2"]),
+        ("exclude_items", ["editors 2"]),
+        ("create_section", ["writers 2"]),
+        ("include_items", ["writers 2"]),
+    ]

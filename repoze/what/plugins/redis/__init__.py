@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .changes import Change
     from .copying import CopyError, copy_sections
     from .findings import Finding, Problem
+    from .following import MissedChanges
     from .layouts.replication import TooFewReplicas
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
@@ -34,6 +35,7 @@ __all__ = [
     "ItemNotPresentError",
     "ItemPresentError",
     "LeftPermissions",
+    "MissedChanges",
     "NearCacheInfo",
     "NonExistingSectionError",
     "Problem",
@@ -63,6 +65,7 @@ _MODULES = {
     "ItemNotPresentError": "repoze.what.adapters",
     "ItemPresentError": "repoze.what.adapters",
     "LeftPermissions": ".renaming",
+    "MissedChanges": ".following",
     "NearCacheInfo": ".near_cache.cache",
     "NonExistingSectionError": "repoze.what.adapters",
     "Problem": ".findings",
@@ -83,6 +86,7 @@ _SUBMODULES = {
     "connection",
     "copying",
     "findings",
+    "following",
     "layouts",
     "names",
     "near_cache",

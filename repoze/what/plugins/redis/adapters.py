@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 from operator import attrgetter
+from time import sleep
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, cast
 
@@ -27,6 +28,7 @@ from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
 from .findings import Finding
+from .following import Follower, MissedChanges
 from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
 from .layouts.plain import PlainLayout
@@ -447,6 +449,41 @@ class RedisAdapter(BaseSourceAdapter):
         names = [None if name is None else decode(name) for name in wanted]
         pages = _pages_of_history(layout, first or b"-", last)
         return (change for page in pages for change in page if change.concerns(*names))
+
+    def follow(self, after: Change | str | None = None, every: float = 1.0) -> Iterator[Change]:
+        """Yield each change as it is made, for as long as the next is asked for.
+
+        That is what the history tells, so it needs one, as `history` does. The server is asked for
+        it again and again; nothing is missed or told twice, whatever becomes of the connection or
+        of the primary meanwhile. A membership that ends by itself is no change. What a failover has
+        lost was told of, if it was made longer before than *every*.
+
+        :param after: the change after which to begin, or its token; left out, it is from now on.
+        :param every: after how many seconds to ask again.
+        :raises MissedChanges: where *after*, or what was yielded last, is not in the history any
+            more, so that others may be missing, too. Begin again, from now on.
+        :raises SourceUnavailable: where the server cannot be reached. Begin again after the last
+            change, and none is missed.
+        :raises TypeError: where *every* is no number.
+        :raises ValueError: where it is not positive.
+        """
+        if isinstance(every, bool) or not isinstance(every, (int, float)):
+            raise TypeError(f"every is a number of seconds, not {described(every)}")
+        if not 0 < every < inf:
+            raise ValueError(f"every is a positive number of seconds, not {every}")
+        token = after.token if isinstance(after, Change) else after
+        return self._follow(Follower(self.history, token), every)
+
+    def _follow(self, follower: Follower, every: float) -> Iterator[Change]:
+        while True:
+            changes, has_missed = follower.poll()
+            if has_missed:
+                raise MissedChanges(
+                    "Changes were made that are not in the history any more. Begin again without "
+                    f"after, from now on, and see what there is ({self._database})."
+                )
+            yield from changes
+            sleep(every)
 
     def _indexed_layout(self, why: str) -> IndexedLayout:
         if isinstance(self._layout, IndexedLayout):

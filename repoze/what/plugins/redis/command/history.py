@@ -91,14 +91,14 @@ def history(  # noqa: PLR0913 - each is an option of its own
         found.append(_of_kind("permissions", changes))
     merged = heapq.merge(*found, key=lambda pair: pair[1].at, reverse=True)
     if as_json:
-        told = [_as_json(kind, change) for kind, change in merged]
+        told = [change_as_json(kind, change) for kind, change in merged]
         echo_json(told)
         is_empty = not told
     else:
         is_empty = True
         for kind, change in merged:
             is_empty = False
-            _echo(kind, change)
+            echo_change(kind, change)
     if is_empty:
         sources.expect_something()
 
@@ -107,7 +107,8 @@ def _of_kind(kind: str, changes: Iterator[Change]) -> Iterator[tuple[str, Change
     return ((kind, change) for change in changes)
 
 
-def _echo(kind: str, change: Change) -> None:
+def echo_change(kind: str, change: Change) -> None:
+    """Print a *change* of a source of that *kind* on one line."""
     at = change.at.astimezone().isoformat(timespec="seconds")
     by = "somebody" if change.by is None else change.by
     one, several = _SECTIONS[kind]
@@ -130,7 +131,8 @@ def _in_words(kind: str, change: Change) -> str:
     return ", ".join(f"{some(items)} {what}" for what, items in parts if items)
 
 
-def _as_json(kind: str, change: Change) -> dict[str, object]:
+def change_as_json(kind: str, change: Change) -> dict[str, object]:
+    """Return a *change* of a source of that *kind* for JSON."""
     return {
         "source": kind,
         "token": change.token,

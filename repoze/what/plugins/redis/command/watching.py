@@ -7,17 +7,22 @@ from math import isnan
 
 import click
 
+from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis.adapters import RedisAdapter
+from repoze.what.plugins.redis.following import Follower
 from repoze.what.plugins.redis.names import described
 
 from .changes import SECTION_OF, Change
 from .failures import NotThere
+from .history import change_as_json, echo_change
 from .notifications import Notifications
-from .output import echo_json, json_option
+from .output import echo_json, json_option, tell
 from .sources import Sources, pass_sources
 
 # In seconds: a day.
 _LONGEST_WAIT = 24 * 60 * 60
+# So soon a change is told of: it takes the server as little as two lookups.
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Snapshot:
@@ -80,14 +85,47 @@ def _check_number(
 def watch(sources: Sources, every: float | None, *, as_json: bool) -> None:
     """Print what is changed in the groups and permissions, as it happens, until Ctrl-C.
 
-    The server has to announce changes: notify-keyspace-events of its configuration has the flags K,
-    s and g, or K and A.
+    With a namespace that is what their history tells, and who did it. Without one, the server has
+    to announce changes: notify-keyspace-events of its configuration has the flags K, s and g, or K
+    and A.
     """
+    if every is None and sources.groups.namespace is not None:
+        _follow(sources, as_json=as_json)
+        return
     found = _announced(sources) if every is None else _compared(sources, every)
     for changes in found:
         # What has been found and is not told is lost, so Ctrl-C is no good end here.
         for change in changes:
             _echo(change, as_json=as_json)
+
+
+def _follow(sources: Sources, *, as_json: bool) -> None:
+    followers = {kind: Follower(adapter.history) for kind, adapter in sources.by_kind().items()}
+    _begin(sources)
+    silent: dict[str, SourceUnavailable] = {}
+    while True:
+        try:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        except KeyboardInterrupt:
+            return
+        for kind, follower in followers.items():
+            try:
+                changes, has_missed = follower.poll()
+            except SourceUnavailable as error:
+                # What is changed meanwhile, it tells of later.
+                if kind not in silent:
+                    tell(f"{error} Trying again.")
+                silent[kind] = error
+                continue
+            if silent.pop(kind, None):
+                tell(f"The {kind} can be read again.")
+            if has_missed:
+                tell(f"The history of the {kind} lacks some changes: they are not told here.")
+            for change in changes:
+                if as_json:
+                    echo_json(change_as_json(kind, change))
+                else:
+                    echo_change(kind, change)
 
 
 def _announced(sources: Sources) -> Iterator[list[Change]]:
@@ -112,6 +150,11 @@ def _compared(sources: Sources, seconds: float) -> Iterator[list[Change]]:
 
 def _snapshots(sources: Sources) -> dict[str, Snapshot]:
     snapshots = {kind: Snapshot(kind, adapter) for kind, adapter in sources.by_kind().items()}
+    _begin(sources)
+    return snapshots
+
+
+def _begin(sources: Sources) -> None:
     hint = ""
     try:
         sources.expect_something()
@@ -121,7 +164,6 @@ def _snapshots(sources: Sources) -> dict[str, Snapshot]:
     click.echo("Watching. Ctrl-C ends it.", err=True)
     if hint:
         click.echo(hint, err=True)
-    return snapshots
 
 
 def _echo(change: Change, *, as_json: bool) -> None:
