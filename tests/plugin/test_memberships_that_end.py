@@ -655,6 +655,55 @@ def _is_hit_of(adapter, item):
     return info(adapter).hits > hits
 
 
+@pytest.mark.parametrize("options", [{}, OF_NEAR_CACHE], ids=["asked", "near cache"])
+@pytest.mark.parametrize("where", WHERE)
+def test_nobody_is_in_it_after_the_end(server, where, options, thorough):
+    """Whoever asks after the end, by the clock of the server, is not told of the membership.
+
+    Many end while it is asked; nothing is expected to happen at any time.
+    """
+    writer = connect(server.client(), **WHERE[where])
+    readers = connect(server.client(), **WHERE[where], **options)
+    create_sections(writer.groups, {"editors": []})
+    create_sections(writer.permissions, {"publish": ["editors"], "print": ["editors"]})
+    raw = server.client()
+    ends, late = {}, []
+
+    def now():
+        seconds, microseconds = raw.time()
+        return seconds + microseconds / 1e6
+
+    def look(user):
+        has_ended = now() >= ends[user]
+        if readers.permissions_of(user) and has_ended:
+            late.append((user, "permissions_of"))
+        has_ended = now() >= ends[user]
+        if readers.can(user, "publish") and has_ended:
+            late.append((user, "can"))
+        has_ended = now() >= ends[user]
+        if user in readers.users_with("publish") and has_ended:
+            late.append((user, "users_with"))
+        return has_ended
+
+    for number in range(200 if thorough else 30):
+        user = f"user {number}"
+        writer.groups.include_item("editors", user, until=timedelta(milliseconds=200))
+        found = writer.groups.until_of("editors").get(user)
+        ends[user] = found.timestamp() if found else now()
+        looking = [each for each in ends if not look(each)]
+        ends = {user: ends[user] for user in looking}
+    servers.wait_until(lambda: all(list(map(look, ends))))
+    assert late == []
+    assert readers.users_with("publish") == set()
+
+
+def test_no_key_expires(pair):
+    """What a policy of eviction could take away by half."""
+    for adapter in pair:
+        raw = adapter.db_connection
+        assert {raw.ttl(key) for key in raw.scan_iter()} == {-1}
+
+
 class TestReview:
     """A membership that is not the same in all of its keys is found, and gives nobody more."""
 

@@ -17,6 +17,7 @@ import pytest
 import redis
 from harness import cluster, servers
 from harness.connections import pool_asked
+from harness.endings import HOUR, let_pass
 from harness.forks import forked
 from harness.operations import (
     AFTER,
@@ -522,6 +523,42 @@ class TestSlotThatIsBeingMoved:
         assert pair.delete_group("everybody") == {"edit"}
         assert sections(whole.stored(SLOT), b"groups") == {}
         assert sections(whole.stored(SLOT)) == {"edit": {"admins"}, "read": set()}
+
+    @pytest.mark.parametrize("first", [b"item:a", b"item-until:a", b"section-until:edit"])
+    def test_memberships_that_end(self, whole, permissions, first):
+        permissions.include_item("edit", "a", until=HOUR)
+        permissions.include_item("read", "b", until=HOUR)
+        ended = {b"{tests}:permissions:" + key for key in (b"section-until:read", b"item-until:b")}
+        for key in ended:
+            permissions.db_connection.zadd(key, {b"b" if b"section" in key else b"read": 1})
+        items = {"staff", "admins", "a"}
+        for _ in whole.move(SLOT, whole.other_primary(SLOT), [b"{tests}:permissions:" + first]):
+            for lookup, answer in (
+                (lambda adapter: adapter.find_sections("a"), {"edit"}),
+                (lambda adapter: adapter.find_sections("b"), set()),
+                (lambda adapter: adapter.find_sections_many(["a", "b"]), {"edit"}),
+                (lambda adapter: adapter.get_section_items("edit"), items),
+                (lambda adapter: adapter.get_section_items("read"), set()),
+                (lambda adapter: adapter._item_is_included("edit", "a"), True),
+                (lambda adapter: adapter._item_is_included("read", "b"), False),
+                (lambda adapter: set(adapter.until_of("edit")), {"a"}),
+                (lambda adapter: adapter.count_items("edit"), 3),
+            ):
+                answer_or_refusal(lookup, permissions, answer, "being moved")
+            before = whole.stored(SLOT)
+            for write in (
+                lambda: permissions.set_until("edit", "a", 2 * HOUR),
+                lambda: permissions.exclude_item("edit", "a"),
+                lambda: permissions.include_item("read", "b", until=HOUR),
+            ):
+                with pytest.raises(SourceUnavailable, match=r"being moved.*Nothing was written"):
+                    write()
+            assert whole.stored(SLOT) == before
+        assert permissions.find_sections("a") == {"edit"}
+        assert permissions.check() == []
+        let_pass(permissions.db_connection, HOUR)
+        assert permissions.get_section_items("edit") == {"staff", "admins"}
+        assert permissions.find_sections("a") == set()
 
 
 def answer_or_refusal(lookup, adapter, answer, reason):

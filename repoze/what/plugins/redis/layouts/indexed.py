@@ -22,7 +22,7 @@ from repoze.what.plugins.redis.near_cache.cache import NearCache
 from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
 from repoze.what.plugins.redis.times import shown, time_of
 
-from .layout import Answer, Layout, Write, no_section
+from .layout import Answer, Layout, Write, lasts, no_section
 from .scripts import script
 
 # How often a write that the server does not remember the one before of is sent, with another.
@@ -201,7 +201,7 @@ class IndexedLayout(Layout):
             if len(self._marked) >= _MOST_MARKED:
                 self._marked.clear()
             self._marked.add(frozenset(items))
-        return texts(found), number(milliseconds) / 1000 or inf
+        return texts(found), lasts(number(milliseconds))
 
     def joins(self, other: Layout) -> bool:  # noqa: D102
         return isinstance(other, IndexedLayout) and self.reader.reaches(other.reader)

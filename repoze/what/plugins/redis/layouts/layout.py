@@ -121,7 +121,7 @@ class Layout(ABC):
         def read(exchange: Exchange) -> tuple[Iterable[str], Iterable[str], float] | None:
             lists, milliseconds = _split(self._read_joint(exchange, item, other))
             found = _two_lists(lists)
-            return None if found is None else (*found, milliseconds / 1000 or inf)
+            return None if found is None else (*found, lasts(milliseconds))
 
         return self._ask_jointly(Operation("find_with_permissions", (item,)), read)
 
@@ -485,6 +485,14 @@ def no_section(section: bytes, server: object, kind: str = "none") -> NonExistin
     """Return the error that says so; *kind* is what the key of that name holds."""
     found = "" if kind == "none" else f": the key of that name holds a {kind}, not a set"
     return NonExistingSectionError(f"There is no section {listed((section,))}{found} ({server}).")
+
+
+def lasts(milliseconds: int) -> float:
+    """Return for how many seconds an answer lasts that ends after so many *milliseconds*.
+
+    :param milliseconds: 0 is that it does not end. The server has cut off a part of one.
+    """
+    return (milliseconds - 1) / 1000 if milliseconds else inf
 
 
 def _two_lists(reply: Any) -> tuple[Iterable[str], Iterable[str]] | None:
