@@ -16,8 +16,8 @@
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
 -- nothing of it probes it; it tells will_change what it is going to change, if anything; it calls
--- begin; it writes, with SADD and SREM alone; it returns done(...). It is in the database of the first
--- source, but for what it does between enter(2) and enter(1).
+-- begin; it writes, with SREM alone and, where it said that it adds, SADD; it returns done(...). It is in
+-- the database of the first source, but for what it does between enter(2) and enter(1).
 
 local MOST = 1000
 
@@ -134,6 +134,15 @@ local function items_held(section, is_held, outcome)
   return held
 end
 
+-- Fails where a user may take away what is in a key, and not add: a selector of the server's ACL can say
+-- so. No SADD is without effect on a key that may not be there; so it is asked for, from Redis 7.0 on, which
+-- brought the selectors and this, too.
+local function probe_adding(key)
+  if redis.acl_check_cmd and not redis.acl_check_cmd('SADD', key, ARGV[1]) then
+    error(redis.error_reply("NOPERM this user has no permissions to run the 'sadd' command on a key"))
+  end
+end
+
 -- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
 -- memory is out, what adds is refused; what takes away is not, for a script may add once it has removed.
 -- The histories are told before anything changes: their keys can still refuse, and nothing is undone. The
@@ -156,6 +165,9 @@ local function begin(is_adding)
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
     for _, key in ipairs(probed[number]) do
       redis.call('SREM', key, ARGV[1])
+      if is_adding then
+        probe_adding(key)
+      end
     end
   end
   enter(1)
