@@ -76,7 +76,7 @@ class KeptWhileRenamed:
     problem: ClassVar[str] = "being renamed"
 
     def __str__(self) -> str:
-        return _kept_for(self.item, [self.section])
+        return kept_for(self.item, [self.section])
 
 
 def name_while_renamed(group: str, new_group: str) -> str:
@@ -84,7 +84,7 @@ def name_while_renamed(group: str, new_group: str) -> str:
     return f"{group!r}{_ARROW}{new_group!r}{_MARK}"
 
 
-def _kept_for(name: str, permissions: Collection[str]) -> str:
+def kept_for(name: str, permissions: Collection[str]) -> str:
     """Return what to do about *permissions* of *name*, which `name_while_renamed` returned."""
     return (
         f"Kept for {described(name)}, which was interrupted: {some(permissions)}. Run that again; "
@@ -160,7 +160,7 @@ def refuse_interrupted(
         if name != besides and _is_of_any(name, names):
             permissions = [each.section for each in kept]
             if permission is None or permission in permissions:
-                raise RenamingInterrupted(_kept_for(name, permissions), written=False)
+                raise RenamingInterrupted(kept_for(name, permissions), written=False)
 
 
 def set_aside(names: Iterable[str], groups: Collection[str]) -> set[str]:
@@ -220,7 +220,7 @@ def check_renaming(pair: Pair, group: str, new_group: str, *, may_go_on: bool = 
     is_renamed = there == {new_group} and bool(kept)
     if not is_renamed:
         # Whose they are now is not for us to say.
-        left = f" {_kept_for(waiting, kept)}" if kept else ""
+        left = f" {kept_for(waiting, kept)}" if kept else ""
         if group not in there:
             raise _with(no_group(group), left)
         for name in (new_group, waiting):
