@@ -84,6 +84,14 @@ def name_while_renamed(group: str, new_group: str) -> str:
     return f"{group!r}{_ARROW}{new_group!r}{_MARK}"
 
 
+def ends_while_renamed(*groups: str) -> list[str]:
+    """Return what `name_while_renamed` begins with, and ends with, where it is of one of *groups*.
+
+    In turn, for each of them. A script of the indexed layout knows the mark at the end, too.
+    """
+    return [end for group in groups for end in (f"{group!r}{_ARROW}", f"{_ARROW}{group!r}{_MARK}")]
+
+
 def kept_for(name: str, permissions: Collection[str]) -> str:
     """Return what to do about *permissions* of *name*, which `name_while_renamed` returned."""
     return (
@@ -170,8 +178,8 @@ def set_aside(names: Iterable[str], groups: Collection[str]) -> set[str]:
 
 def _is_of_any(name: str, groups: Iterable[str]) -> bool:
     return any(
-        name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
-        for group in groups
+        name.startswith(start) or name.endswith(end)
+        for start, end in chunked(ends_while_renamed(*groups), 2)
     )
 
 

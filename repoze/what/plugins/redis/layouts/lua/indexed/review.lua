@@ -94,7 +94,7 @@ local function review(key)
   local kind, name = string.match(rest, '^(%a+):(.*)$')
   -- The last is never there: scripts ask for it, and would fail if it were of another type.
   local is_own = key == KEYS[1] or OTHER_TYPES[rest] or kind == 'section' or kind == 'item'
-    or rest == 'done:'
+    or rest == 'done:' or rest == 'aside'
   local found_type = type_of(key)
   if not is_own or found_type == 'none' then
     return

@@ -56,8 +56,10 @@ for i = 1, #KEYS do
   local format_key = format_key_beside(KEYS[i])
   local format = redis.call('GET', format_key)
   refusal = refusal or newer_than_ours(format)
+  local prefix = string.sub(KEYS[i], 1, -1 - #'sections')
   sources[i] = {
-    scratch = string.sub(KEYS[i], 1, -1 - #'sections') .. 'done:',
+    prefix = prefix,
+    scratch = prefix .. 'done:',
     unset_format = not format and format_key,
   }
 end
@@ -143,11 +145,47 @@ local function probe_adding(key)
   end
 end
 
+-- What ends the names that a renaming in steps sets permissions aside under.
+local MARK = ' (being renamed)'
+
+-- Those of such names whose permissions are to be written in a source, of permissions.
+local function names_set_aside(number, source)
+  local start, names = source.prefix .. 'item:', {}
+  if string.sub(source.prefix, -#':permissions:') == ':permissions:' then
+    for _, key in ipairs(probed[number]) do
+      if string.sub(key, -#MARK) == MARK and string.sub(key, 1, #start) == start then
+        names[#names + 1] = string.sub(key, #start + 1)
+      end
+    end
+  end
+  return names
+end
+
+local adds = false
+
+-- Takes down which names have permissions now, and which have none any more: rename_group and
+-- delete_group look there. One that cannot be read may have some.
+local function note_what_is_set_aside()
+  for number, source in pairs(sources) do
+    enter(number)
+    for _, name in ipairs(source.set_aside) do
+      local permissions = redis.pcall('SMEMBERS', source.prefix .. 'item:' .. name)
+      if #permissions == 0 and not permissions.err then
+        redis.call('SREM', source.prefix .. 'aside', name)
+      elseif adds then
+        redis.call('SADD', source.prefix .. 'aside', name)
+      end
+    end
+  end
+  enter(1)
+end
+
 -- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
 -- memory is out, what adds is refused; what takes away is not, for a script may add once it has removed.
 -- The histories are told before anything changes: their keys can still refuse, and nothing is undone. The
 -- formats are last: a write that is refused leaves none.
 local function begin(is_adding)
+  adds = is_adding
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
   end
@@ -162,6 +200,10 @@ local function begin(is_adding)
     probe_history(number, source.scratch)
     redis.call('SADD', source.scratch, 'begun')
     redis.call('SREM', source.scratch, 'begun')
+    source.set_aside = names_set_aside(number, source)
+    if #source.set_aside > 0 then
+      probe(source.prefix .. 'aside')
+    end
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
     for _, key in ipairs(probed[number]) do
       redis.call('SREM', key, ARGV[1])
@@ -184,6 +226,7 @@ end
 
 -- Keeps the answer {'done', DETAIL, ...}, and returns it.
 local function done(details)
+  note_what_is_set_aside()
   local number = string.format('%.0f', newest[2] + 1)
   local members, reply = {number, ARGV[1]}, {'done'}
   for i = 1, #details do
