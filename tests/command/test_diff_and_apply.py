@@ -15,6 +15,7 @@ from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command import applying
 from repoze.what.plugins.redis.command.program import program
+from repoze.what.plugins.redis.renaming import name_while_renamed
 
 STAFF = {
     "groups": {"editors": ["ben", "rosa"], "interns": [], "writers": ["rosa"]},
@@ -569,6 +570,15 @@ class TestChangedMeanwhile:
                 return apply(WANTED, "--prune", "--yes")
 
         return apply_when
+
+    @pytest.mark.usefixtures("staff")
+    def test_renaming_that_is_interrupted(self, apply_when, there, permissions):
+        """What it has set aside would come to the new group."""
+        kept = name_while_renamed("team", "sellers")
+        result = apply_when(lambda: permissions.include_item("write", kept))
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("Error: Kept for")
+        assert there.state()["groups"] == STAFF_AS_SETS["groups"]
 
     @pytest.mark.parametrize("command", [("delete", "--yes"), ("rename", "staff")])
     @pytest.mark.usefixtures("staff")

@@ -741,6 +741,21 @@ def test_delete_and_leave_permissions(run, staff, permissions):
     assert permissions.find_sections("writers") == {"write"}
 
 
+def test_delete_when_a_renaming_is_interrupted_meanwhile(
+    run, *, staff, groups, permissions, monkeypatch
+):
+    def ask_for_long(*_, yes):
+        permissions.rename_item("editors", WAITING)
+
+    monkeypatch.setattr("repoze.what.plugins.redis.command.groups.ask", ask_for_long)
+    for options in ([], ["--leave-permissions"]):
+        result = run("groups", "delete", "editors", *options)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("Error: Kept for")
+        assert "editors" in groups.get_section_names()
+        permissions.rename_item(WAITING, "editors")
+
+
 def test_delete_with_nobody_to_ask(run, staff, groups, permissions):
     result = run("groups", "delete", "editors")
     assert result.exit_code == 2

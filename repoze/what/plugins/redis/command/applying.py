@@ -54,7 +54,12 @@ class Applier:
         :param bar: goes on by the number of changes.
         :raises Failure: where an adapter refuses, in the middle perhaps; or all is written, and
             somebody has deleted a group meanwhile that permissions are granted to.
+        :raises RenamingInterrupted: as `check` does. Nothing is written then.
         """
+        groups = list(self._differences.groups("+", "-"))
+        if groups:
+            # Once more: somebody may have thought for long whether to go on.
+            refuse_interrupted(self._sources.adapters, groups)
         told = self._differences.unknown_groups()
         told |= self._differences.groups_that_go_and_are_granted()
         with told_to_run_again():

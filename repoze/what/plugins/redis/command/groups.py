@@ -144,6 +144,8 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
         click.echo(f"Permissions that are revoked first: {some(permissions)}", err=True)
     ask("Go on?", yes=yes)
     if leave_permissions:
+        # Once more: somebody may have thought for long.
+        refuse_interrupted(sources.adapters, [group])
         sources.groups.delete_section(group)
         return
     sources.adapters.delete_group(group)
