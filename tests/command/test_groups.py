@@ -313,6 +313,8 @@ def test_revoking_what_is_set_aside(run, done, *, staff, groups, permissions, mo
     for group in ("editors", "redaction"):
         result = run("permissions", "revoke", "publish", group)
         assert (result.exit_code, result.stderr.startswith("Error: Kept for")) == (2, True)
+    result = run("permissions", "revoke", "sell", "redaction")
+    assert (result.exit_code, "does not have" in result.stderr) == (2, True)
     assert done("permissions", "revoke", "publish", WAITING) == ""
     done("groups", "rename", "editors", "redaction")
     assert permissions.find_sections("redaction") == {"write"}
