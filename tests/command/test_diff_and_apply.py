@@ -15,6 +15,7 @@ from repoze.what.adapters import SourceUnavailable
 from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 from repoze.what.plugins.redis.command import applying
 from repoze.what.plugins.redis.command.program import program
+from repoze.what.plugins.redis.renaming import name_while_renamed
 
 STAFF = {
     "groups": {"editors": ["ben", "rosa"], "interns": [], "writers": ["rosa"]},
@@ -569,6 +570,51 @@ class TestChangedMeanwhile:
                 return apply(WANTED, "--prune", "--yes")
 
         return apply_when
+
+    @pytest.mark.usefixtures("staff")
+    def test_renaming_that_is_interrupted(self, apply_when, there, permissions):
+        """What it has set aside would come to the new group."""
+        kept = name_while_renamed("team", "sellers")
+        result = apply_when(lambda: permissions.include_item("write", kept))
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("Error: Kept for")
+        assert there.state()["groups"] == STAFF_AS_SETS["groups"]
+
+    @pytest.mark.parametrize("command", [("delete", "--yes"), ("rename", "staff")])
+    @pytest.mark.usefixtures("staff")
+    def test_group_that_goes_and_is_granted_something(self, apply, run, permissions, command):
+        name, *more = command
+        include_items = RedisPermissionAdapter.include_items
+
+        def change_and_include(adapter, section, items):
+            if b"interns" in items:
+                assert run("groups", name, "interns", *more).exit_code == 0
+            include_items(adapter, section, items)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RedisPermissionAdapter, "include_items", change_and_include)
+            result = apply(WANTED, "--prune", "--yes")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            "Error: All is written, but meanwhile somebody has deleted or renamed groups that "
+            "permissions are granted to: 'interns'. Revoke them, or whoever makes a group of that "
+            "name has them."
+        )
+        assert permissions.find_sections("interns") == {"sell"}
+
+    @pytest.mark.usefixtures("staff")
+    def test_group_that_goes_with_what_it_is_granted(self, apply, run):
+        """Nothing is left to anybody."""
+        include_items = RedisPermissionAdapter.include_items
+
+        def include_and_delete(adapter, section, items):
+            include_items(adapter, section, items)
+            if b"interns" in items:
+                assert run("groups", "delete", "interns", "--yes").exit_code == 0
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RedisPermissionAdapter, "include_items", include_and_delete)
+            assert apply(WANTED, "--prune", "--yes").exit_code == 0
 
     @pytest.mark.parametrize(
         ("source", "change", "told"),

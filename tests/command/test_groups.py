@@ -313,6 +313,8 @@ def test_revoking_what_is_set_aside(run, done, *, staff, groups, permissions, mo
     for group in ("editors", "redaction"):
         result = run("permissions", "revoke", "publish", group)
         assert (result.exit_code, result.stderr.startswith("Error: Kept for")) == (2, True)
+    result = run("permissions", "revoke", "sell", "redaction")
+    assert (result.exit_code, "does not have" in result.stderr) == (2, True)
     assert done("permissions", "revoke", "publish", WAITING) == ""
     done("groups", "rename", "editors", "redaction")
     assert permissions.find_sections("redaction") == {"write"}
@@ -388,6 +390,63 @@ def test_revoking_under_the_name_that_it_is_renamed_from(
         "renaming, and it is granted to 'redaction'. Revoke it, unless that is right.\n",
     )
     assert permissions.find_sections("redaction") == {"publish", "write"}
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_revoking_what_is_given_again_and_set_aside(
+    run, *, staff, groups, permissions, monkeypatch, steps
+):
+    """A colleague gives it again, and renames the group, in part or wholly."""
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def exclude_and_rename(adapter, *arguments):
+        exclude_items(adapter, *arguments)
+        permissions.include_item("publish", "editors")
+        permissions.rename_item("editors", WAITING)
+        if steps > 1:
+            groups.edit_section("editors", "redaction")
+            permissions.rename_item(WAITING, "redaction")
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", exclude_and_rename)
+    result = run("permissions", "revoke", "publish", "editors")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        {
+            1: f'Error: It is revoked, but would come back. Kept for "{WAITING}", which was '
+            "interrupted: 'publish'. Run that again; or grant it to the group that is to have it, "
+            "and revoke it from that name.\n",
+            3: "Error: It is revoked, but 'editors' is no group now. Meanwhile somebody has "
+            "renamed it, perhaps, and it is granted to 'redaction'. Revoke it, unless that is "
+            "right.\n",
+        }[steps],
+    )
+
+
+def test_revoking_while_others_are_granted_it(run, done, *, staff, permissions, monkeypatch):
+    """That is no matter of the renaming of a group."""
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def include_and_exclude(adapter, *arguments):
+        permissions.include_item("publish", "interns")
+        exclude_items(adapter, *arguments)
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", include_and_exclude)
+    assert done("permissions", "revoke", "publish", "editors") == ""
+
+
+def test_revoking_what_moves_before_it_is_excluded(run, *, staff, groups, permissions, monkeypatch):
+    """It has moved on since the look at who has it, and was given to the old name again."""
+    exclude_items = RedisPermissionAdapter.exclude_items
+
+    def rename_and_exclude(adapter, *arguments):
+        assert run("groups", "rename", "editors", "redaction").exit_code == 0
+        permissions.include_item("publish", "editors")
+        exclude_items(adapter, *arguments)
+
+    monkeypatch.setattr(RedisPermissionAdapter, "exclude_items", rename_and_exclude)
+    result = run("permissions", "revoke", "publish", "editors")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: It is revoked, but 'editors' is no group now.")
 
 
 def test_granting_to_a_group_that_somebody_deletes_meanwhile(
@@ -682,6 +741,21 @@ def test_delete_and_leave_permissions(run, staff, permissions):
         "Permissions of whoever is called 'writers' next: 'write'\n",
     )
     assert permissions.find_sections("writers") == {"write"}
+
+
+def test_delete_when_a_renaming_is_interrupted_meanwhile(
+    run, *, staff, groups, permissions, monkeypatch
+):
+    def ask_for_long(*_, yes):
+        permissions.rename_item("editors", WAITING)
+
+    monkeypatch.setattr("repoze.what.plugins.redis.command.groups.ask", ask_for_long)
+    for options in ([], ["--leave-permissions"]):
+        result = run("groups", "delete", "editors", *options)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("Error: Kept for")
+        assert "editors" in groups.get_section_names()
+        permissions.rename_item(WAITING, "editors")
 
 
 def test_delete_with_nobody_to_ask(run, staff, groups, permissions):

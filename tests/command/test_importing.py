@@ -13,7 +13,7 @@ from harness import servers
 from harness.proxy import HOLD_REPLY, Action, Fault, Point, Proxy
 
 from repoze.what.adapters import SourceUnavailable
-from repoze.what.plugins.redis import RedisGroupAdapter
+from repoze.what.plugins.redis import RedisGroupAdapter, RedisPermissionAdapter
 
 LOOK = (
     "Error: Nothing was written. Look whose that is, or say --merge to let it stay and add what is "
@@ -194,6 +194,36 @@ def test_stopped_and_run_again(import_, groups, permissions, monkeypatch, error)
         "permissions: 1 new, 0 completed, 0 as before; 2 grants added\n"
     )
     assert groups.get_all_sections() == {name: set(items) for name, items in sections.items()}
+
+
+@pytest.mark.parametrize("kinds", [["groups", "permissions"], ["permissions"]])
+def test_group_that_goes_and_is_granted_something(
+    run, *, staff, permissions, tmp_path, monkeypatch, kinds
+):
+    """What was none before has been told of, and is no error."""
+    texts = {"groups": "[interns]\n", "permissions": "[sell]\ninterns\nnobody\n"}
+    options = []
+    for kind in kinds:
+        path = tmp_path / f"{kind}.ini"
+        path.write_text(texts[kind])
+        options += [f"--{kind}", str(path)]
+    include_items = RedisPermissionAdapter.include_items
+
+    def delete_and_include(adapter, *arguments):
+        run("groups", "delete", "interns", "--yes")
+        include_items(adapter, *arguments)
+
+    monkeypatch.setattr(RedisPermissionAdapter, "include_items", delete_and_include)
+    result = run("import", "ini", *options)
+    assert result.exit_code == 2
+    assert result.stderr.endswith(
+        "Error: All is written, but meanwhile somebody has deleted or renamed groups that "
+        "permissions are granted to: 'interns'. Revoke them, or whoever makes a group of that name "
+        "has them.\n"
+    )
+    assert permissions.find_sections("interns") == {"sell"}
+    monkeypatch.setattr(RedisPermissionAdapter, "include_items", include_items)
+    assert run("import", "ini", *options, "--merge").exit_code == 0
 
 
 def test_server_that_refuses_to_compare(server, run):

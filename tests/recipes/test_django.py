@@ -11,26 +11,32 @@ pytest.importorskip("django")
 import_module("django_site.wsgi")
 
 from asgiref.sync import async_to_sync  # noqa: E402
+from django.contrib.auth import login  # noqa: E402
+from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: E402
 from django.contrib.auth.models import AnonymousUser, User  # noqa: E402
 from django.contrib.sessions.backends.base import SessionBase  # noqa: E402
+from django.contrib.sessions.middleware import SessionMiddleware  # noqa: E402
 from django.core.cache import cache  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.db import transaction  # noqa: E402
+from django.db import models, transaction  # noqa: E402
 from django.forms import modelform_factory  # noqa: E402
 from django.http import HttpResponse, StreamingHttpResponse  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory  # noqa: E402
-from django.views.decorators.cache import cache_page  # noqa: E402
+from django.views.decorators.cache import cache_control, cache_page  # noqa: E402
 from django_site.authorization import (  # noqa: E402
     AuthorizationMiddleware,
     RedisBackend,
     Unavailable,
     require,
+    user_id_of,
 )
 
 from repoze.what.adapters import SourceError, SourceUnavailable  # noqa: E402
 from repoze.what.middleware import setup_auth  # noqa: E402
 from repoze.what.predicates import NotAuthorizedError, has_permission  # noqa: E402
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def test_user_has_the_permissions_of_the_groups(
@@ -242,10 +248,9 @@ def test_asgi(django_settings, django_users, monkeypatch, path, status_for_visit
     def status(user=None):
         client = AsyncClient()
         if user:
-            client.force_login(User.objects.get(username=user), backend)
+            client.force_login(User.objects.get(username=user), BACKEND)
         return async_to_sync(client.get)(path).status_code
 
-    backend = "django.contrib.auth.backends.ModelBackend"
     assert status() == status_for_visitor
     assert status("rosa") == 200
     assert status("ben") == 403
@@ -391,3 +396,40 @@ def test_view_that_is_cached_by_its_decorator(django_settings, groups, permissio
             with pytest.raises(NotAuthorizedError):
                 page(request)
     cache.clear()
+
+
+def test_stream_that_asks(django_settings, django_users):
+    """It asks when the answer has begun, and what a cache may do with it has been said."""
+
+    def parts():
+        yield str(request.user.has_perm("newspaper.print")).encode()
+
+    @cache_control(max_age=60)
+    def view(_):
+        return StreamingHttpResponse(parts())
+
+    request = RequestFactory().get("/")
+    client_session = import_module("django.contrib.sessions.backends.db").SessionStore()
+    login_request = request_of()
+    login_request.session = client_session
+    login(login_request, User.objects.get(username="rosa"), BACKEND)
+    client_session.save()
+    request.COOKIES["sessionid"] = client_session.session_key
+    site = SessionMiddleware(AuthenticationMiddleware(AuthorizationMiddleware(view)))
+    response = site(request)
+    assert set(response["Cache-Control"].split(", ")) == {"max-age=60", "private"}
+    assert response["Vary"] == "Cookie"
+    assert b"".join(response) == b"True"
+
+
+def test_users_with_keys_of_bytes():
+    """From some databases they come as a memoryview, whose text is the place where it lies."""
+
+    class Keyholder(models.Model):
+        key = models.BinaryField(primary_key=True)
+
+        class Meta:
+            app_label = "django_site"
+
+    ids = [user_id_of(Keyholder(key=memoryview(key))) for key in (b"1", b"2", b"1")]
+    assert ids[0] == ids[2] != ids[1]

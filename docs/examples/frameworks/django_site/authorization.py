@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.backends import BaseBackend
 from django.http import HttpResponse
-from django.utils.cache import patch_cache_control
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from repoze.what.adapters import SourceError
 from repoze.what.predicates import NotAuthorizedError, not_anonymous
@@ -28,7 +28,10 @@ class AuthorizationMiddleware:
             # It is made when nothing here can answer for it any more.
             cut_off = acut_off_in_outage if response.is_async else cut_off_in_outage
             response.streaming_content = cut_off(response.streaming_content)
-        if "repoze.what.credentials" in request.META or request.session.accessed:
+            # Nor does Django's session know yet whether it is going to be asked.
+            patch_vary_headers(response, ["Cookie"])
+        is_of_user = "repoze.what.credentials" in request.META or request.session.accessed
+        if response.streaming or is_of_user:
             # A cache would still show it to the user when the right is revoked.
             patch_cache_control(response, private=True)
         return response
@@ -66,7 +69,8 @@ async def acut_off_in_outage(content):
 
 def user_id_of(user):
     """Return what a user of Django's is called in Redis. A name can be changed, and taken again."""
-    return f"django:{user.pk}"
+    # As text that no two have in common, whatever the field: Django's own sessions take this, too.
+    return f"django:{user._meta.pk.value_to_string(user)}"
 
 
 def credentials_of(user):

@@ -743,14 +743,15 @@ class RedisGroupAdapter(RedisAdapter):
         return None if found is None else set(filter(None, found[1]))
 
     def rename_with_permissions(
-        self, group: Name, new_group: Name, permissions: SourceAdapter, waiting: Name
+        self, group: Name, new_group: Name, permissions: SourceAdapter, ends: Iterable[Name]
     ) -> set[str] | None:
         """Rename *group* in both sources at once, and return its permissions, which go along.
 
         :param permissions: the adapter of the source of permissions.
-        :param waiting: what has the permissions of *group* while that is done in steps.
-        :return: `None` where that has to be done, or gone on with: nothing is done here where one
-            script cannot change both sources, or *waiting* has permissions.
+        :param ends: what the names begin with, and what they end with, that have permissions
+            while one of both groups is renamed in steps.
+        :return: `None` where that has to be done, gone on with or refused: nothing is done here
+            where one script cannot change both sources, or such a name has permissions.
         :raises NonExistingSectionError: where there is no *group*.
         :raises ExistingSectionError: where *new_group* is there, *group* itself included.
         :raises ItemPresentError: where it is not, but has permissions.
@@ -758,21 +759,25 @@ class RedisGroupAdapter(RedisAdapter):
         layouts = self._layouts_changed(permissions)
         if layouts is None:
             return None
-        names = map(encode_for_write, (group, new_group, waiting))
-        moved = layouts[0].rename_group(layouts[1], *names)
+        name, new_name = encode_for_write(group), encode_for_write(new_group)
+        moved = layouts[0].rename_group(layouts[1], name, new_name, map(encode_for_write, ends))
         return None if moved is None else decode_all(moved)
 
-    def delete_with_permissions(self, group: Name, permissions: SourceAdapter) -> set[str] | None:
+    def delete_with_permissions(
+        self, group: Name, permissions: SourceAdapter, ends: Iterable[Name]
+    ) -> set[str] | None:
         """Remove *group*, revoke its permissions at once, and return these.
 
         :param permissions: the adapter of the source of permissions.
-        :return: `None`, and nothing is done, where one script cannot change both sources.
+        :param ends: as `rename_with_permissions` takes them.
+        :return: `None` as `rename_with_permissions` returns it.
         :raises NonExistingSectionError: where there is no *group*.
         """
         layouts = self._layouts_changed(permissions)
         if layouts is None:
             return None
-        revoked = layouts[0].delete_group(layouts[1], encode_for_write(group))
+        name = encode_for_write(group)
+        revoked = layouts[0].delete_group(layouts[1], name, map(encode_for_write, ends))
         return None if revoked is None else decode_all(revoked)
 
     def _layouts_changed(

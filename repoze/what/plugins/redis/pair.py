@@ -7,7 +7,7 @@ from repoze.what.adapters import find_both
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
 from .names import Name, decode, encode, encode_for_write
-from .renaming import delete_in_steps, name_while_renamed, rename_in_steps
+from .renaming import delete_in_steps, ends_while_renamed, rename_in_steps
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
 
@@ -97,9 +97,10 @@ class Adapters(NamedTuple):
         :raises ExistingSectionError: where *new_group* is there, *group* itself included.
         :raises ItemPresentError: where it is not, but has permissions, which the members would
             have at once.
-        :raises SourceError: where an adapter is not writable, or a name is refused; in steps, also
-            where an adapter has ``read_from`` or a ``near_cache``.
-        :raises RenamingInterrupted: in steps, where another renaming of one of them was
+        :raises SourceError: where an adapter is not writable, or a name is refused; in steps, or
+            where such were interrupted, also where an adapter has ``read_from`` or a
+            ``near_cache``.
+        :raises RenamingInterrupted: where another renaming of one of them, in steps, was
             interrupted. Nothing is done.
         :raises LeftPermissions: in steps, where it is done, but somebody has left permissions to
             one of the names meanwhile.
@@ -107,8 +108,8 @@ class Adapters(NamedTuple):
         name, new_name = _name(group), _name(new_group)
         moved = None
         if self._is_ours():
-            waiting = name_while_renamed(name, new_name)
-            moved = self.groups.rename_with_permissions(name, new_name, self.permissions, waiting)
+            ends = ends_while_renamed(name, new_name)
+            moved = self.groups.rename_with_permissions(name, new_name, self.permissions, ends)
         return rename_in_steps(self, name, new_name) if moved is None else moved
 
     def delete_group(self, group: Name) -> set[str]:
@@ -124,7 +125,8 @@ class Adapters(NamedTuple):
         name = _name(group)
         revoked = None
         if self._is_ours():
-            revoked = self.groups.delete_with_permissions(name, self.permissions)
+            ends = ends_while_renamed(name)
+            revoked = self.groups.delete_with_permissions(name, self.permissions, ends)
         return delete_in_steps(self, name) if revoked is None else revoked
 
     def _is_ours(self) -> bool:

@@ -76,7 +76,7 @@ class KeptWhileRenamed:
     problem: ClassVar[str] = "being renamed"
 
     def __str__(self) -> str:
-        return _kept_for(self.item, [self.section])
+        return kept_for(self.item, [self.section])
 
 
 def name_while_renamed(group: str, new_group: str) -> str:
@@ -84,7 +84,15 @@ def name_while_renamed(group: str, new_group: str) -> str:
     return f"{group!r}{_ARROW}{new_group!r}{_MARK}"
 
 
-def _kept_for(name: str, permissions: Collection[str]) -> str:
+def ends_while_renamed(*groups: str) -> list[str]:
+    """Return what `name_while_renamed` begins with, and ends with, where it is of one of *groups*.
+
+    In turn, for each of them. A script of the indexed layout knows the mark at the end, too.
+    """
+    return [end for group in groups for end in (f"{group!r}{_ARROW}", f"{_ARROW}{group!r}{_MARK}")]
+
+
+def kept_for(name: str, permissions: Collection[str]) -> str:
     """Return what to do about *permissions* of *name*, which `name_while_renamed` returned."""
     return (
         f"Kept for {described(name)}, which was interrupted: {some(permissions)}. Run that again; "
@@ -160,7 +168,7 @@ def refuse_interrupted(
         if name != besides and _is_of_any(name, names):
             permissions = [each.section for each in kept]
             if permission is None or permission in permissions:
-                raise RenamingInterrupted(_kept_for(name, permissions), written=False)
+                raise RenamingInterrupted(kept_for(name, permissions), written=False)
 
 
 def set_aside(names: Iterable[str], groups: Collection[str]) -> set[str]:
@@ -170,8 +178,8 @@ def set_aside(names: Iterable[str], groups: Collection[str]) -> set[str]:
 
 def _is_of_any(name: str, groups: Iterable[str]) -> bool:
     return any(
-        name.startswith(f"{group!r}{_ARROW}") or name.endswith(f"{_ARROW}{group!r}{_MARK}")
-        for group in groups
+        name.startswith(start) or name.endswith(end)
+        for start, end in chunked(ends_while_renamed(*groups), 2)
     )
 
 
@@ -220,7 +228,7 @@ def check_renaming(pair: Pair, group: str, new_group: str, *, may_go_on: bool = 
     is_renamed = there == {new_group} and bool(kept)
     if not is_renamed:
         # Whose they are now is not for us to say.
-        left = f" {_kept_for(waiting, kept)}" if kept else ""
+        left = f" {kept_for(waiting, kept)}" if kept else ""
         if group not in there:
             raise _with(no_group(group), left)
         for name in (new_group, waiting):

@@ -9,7 +9,7 @@ from .changes import SECTION_OF
 from .differences import Differences, Sign
 from .failures import Failure
 from .importing import AGAIN, ITEMS_AT_A_TIME, told_to_run_again
-from .leftovers import as_conflict, find_leftovers
+from .leftovers import as_conflict, find_leftovers, refuse_grants_to_no_group
 from .output import Bar
 from .sources import KINDS, Sources
 
@@ -52,8 +52,16 @@ class Applier:
         """Make the changes. Each is refused where somebody else has made it meanwhile.
 
         :param bar: goes on by the number of changes.
-        :raises Failure: where an adapter refuses, in the middle perhaps.
+        :raises Failure: where an adapter refuses, in the middle perhaps; or all is written, and
+            somebody has deleted a group meanwhile that permissions are granted to.
+        :raises RenamingInterrupted: as `check` does. Nothing is written then.
         """
+        groups = list(self._differences.groups("+", "-"))
+        if groups:
+            # Once more: somebody may have thought for long whether to go on.
+            refuse_interrupted(self._sources.adapters, groups)
+        told = self._differences.unknown_groups()
+        told |= self._differences.groups_that_go_and_are_granted()
         with told_to_run_again():
             for kind in reversed(KINDS):
                 self._take(kind, bar)
@@ -61,6 +69,7 @@ class Applier:
             self._refuse_new_leftovers()
             for kind in KINDS:
                 self._give(kind, bar)
+            refuse_grants_to_no_group(self._differences, self._sources, told)
 
     def _take(self, kind: str, bar: Bar) -> None:
         adapter = self._adapters[kind]

@@ -167,10 +167,6 @@ class Differences(Stage):
         )
         return found.fetchone() is not None
 
-    def grants(self, permission: str, group: str) -> bool:
-        """Return whether the file grants *permission* to *group*."""
-        return self.has("permissions", encode_for_write(permission), encode_for_write(group))
-
     def revokes(self, permission: str, group: str) -> bool:
         """Return whether *permission* is taken from *group*."""
         found = self._database.execute(

@@ -99,7 +99,7 @@ def rename(sources: Sources, group: str, new_name: str, *, leave_permissions: bo
     """
     pair = sources.adapters
     sources.expect_permissions(_SAY_LEAVE, accepted=leave_permissions)
-    # One step, where it is that, looks for no other renaming that was interrupted.
+    # Also where the permissions are to be left, and no step looks for what was interrupted.
     check_renaming(pair, group, new_name, may_go_on=not leave_permissions)
     if leave_permissions:
         sources.groups.edit_section(group, new_name)
@@ -144,6 +144,8 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
         click.echo(f"Permissions that are revoked first: {some(permissions)}", err=True)
     ask("Go on?", yes=yes)
     if leave_permissions:
+        # Once more: somebody may have thought for long.
+        refuse_interrupted(sources.adapters, [group])
         sources.groups.delete_section(group)
         return
     sources.adapters.delete_group(group)

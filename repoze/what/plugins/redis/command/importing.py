@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from repoze.what.adapters import AdapterError
-from repoze.what.plugins.redis.names import decode, encode_for_write
+from repoze.what.plugins.redis.names import decode
 from repoze.what.plugins.redis.renaming import refuse_interrupted
 
 from .failures import Failure
-from .leftovers import as_conflict, find_leftovers
+from .leftovers import as_conflict, find_leftovers, refuse_grants_to_no_group
 from .output import Bar, tell
 from .sources import KINDS, Sources
 from .staging import Stage
@@ -61,7 +61,7 @@ class Importer:
             self._sources.expect_permissions("say --merge", accepted=merge)
         refuse_interrupted(self._sources.adapters, self._new_groups())
         for group, permissions in find_leftovers(self._sources.permissions, self._new_groups()):
-            inherited = {name for name in permissions if not self._is_staged(name, group)}
+            inherited = {name for name in permissions if not self._stage.grants(name, group)}
             if inherited:
                 self.conflicts.append(as_conflict(group, inherited))
         return summaries
@@ -100,19 +100,19 @@ class Importer:
             if self._is_new("groups", group)
         }
 
-    def _is_staged(self, permission: str, group: str) -> bool:
-        return self._stage.has("permissions", encode_for_write(permission), encode_for_write(group))
-
     def write(self, bar: Bar) -> None:
         """Create the sections that are not there, and include the items that they do not have.
 
         :param bar: goes on by the number of sections and items.
-        :raises Failure: where an adapter refuses, in the middle perhaps.
+        :raises Failure: where an adapter refuses, in the middle perhaps; or all is written, and
+            somebody has deleted a group meanwhile that permissions are granted to.
         """
+        told = self.unknown_groups()
         with told_to_run_again():
             for kind in KINDS:
                 for section, _ in self._stage.sections(kind):
                     self._write(kind, section, bar)
+            refuse_grants_to_no_group(self._stage, self._sources, told)
 
     def _write(self, kind: str, section: bytes, bar: Bar) -> None:
         adapter, is_new = self._adapters[kind], self._is_new(kind, section)

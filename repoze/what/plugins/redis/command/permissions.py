@@ -1,10 +1,12 @@
 """The commands ``permissions ...``."""
 
+from collections.abc import Collection
+
 import click
 
 from repoze.what.adapters import ItemNotPresentError
 from repoze.what.plugins.redis.names import described, some
-from repoze.what.plugins.redis.renaming import RenamingInterrupted, refuse_interrupted, set_aside
+from repoze.what.plugins.redis.renaming import kept_for, refuse_interrupted, set_aside
 
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
@@ -124,11 +126,7 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
         refuse_interrupted(sources.adapters, groups, permission=permission)
         # Or it was until now, and has come back.
         sources.permissions.exclude_items(permission, groups)
-    try:
-        refuse_interrupted(sources.adapters, groups, permission=permission)
-    except RenamingInterrupted as kept:
-        raise Failure(f"It is revoked, but would come back. {kept}") from None
-    # What was set aside until a moment ago is where it was to come by now.
+    # One look at what came of it: between two, what is given again could be set aside.
     holders_now = _holders(sources, permission)
     back = holders_now.intersection(groups)
     if back:
@@ -136,15 +134,29 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
             "It was revoked, but somebody has given it again meanwhile: to "
             f"{some(back)}. Revoke it again, unless that is right."
         )
+    kept = set_aside(holders_now, groups)
+    kept = kept and _no_groups(sources, kept)
+    if kept:
+        raise Failure(f"It is revoked, but would come back. {kept_for(min(kept), [permission])}")
     new_holders = holders_now - holders
-    if new_holders and set_aside(holders, groups):
+    if not new_holders:
+        return
+    if set_aside(holders, groups):
         raise Failure(
             "It is revoked, but it was set aside as well. Meanwhile somebody has ended that "
             f"renaming, and it is granted to {some(new_holders)}. Revoke it, unless that is right."
         )
+    # What was set aside, handed on and given again between two looks has left no trace but this.
+    renamed = _no_groups(sources, groups)
+    if renamed:
+        raise Failure(
+            f"It is revoked, but {some(renamed)} is no group now. Meanwhile somebody has renamed "
+            f"it, perhaps, and it is granted to {some(new_holders)}. Revoke it, unless that is "
+            "right."
+        )
 
 
-def _no_groups(sources: Sources, names: tuple[str, ...]) -> set[str]:
+def _no_groups(sources: Sources, names: Collection[str]) -> set[str]:
     return set(names) - sources.groups.get_many_section_items(names).keys()
 
 

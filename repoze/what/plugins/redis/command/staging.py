@@ -148,6 +148,15 @@ class Stage:
         )
         return (group for (group,) in found)
 
+    def groups_granted(self) -> Iterator[bytes]:
+        """Return what permissions are granted to."""
+        found = self._database.execute("SELECT DISTINCT item FROM items WHERE kind = 'permissions'")
+        return (group for (group,) in found)
+
+    def grants(self, permission: str, group: str) -> bool:
+        """Return whether *permission* is granted to *group*."""
+        return self.has("permissions", encode_for_write(permission), encode_for_write(group))
+
     def has(self, kind: str, section: bytes, item: bytes) -> bool:
         """Return whether a section has an item."""
         found = self._database.execute(

@@ -74,7 +74,9 @@ class IndexKeys:
       that has any has the mark, the empty name, in ``item:NAME``;
     - ``done``: the tokens of the latest writes and their answers, in case that one is sent again;
     - ``format``: the number that says which of these keys there may be, from the first write on;
-    - ``history``: what was changed, and by whom, the latest last.
+    - ``history``: what was changed, and by whom, the latest last;
+    - ``aside``: of permissions alone, which items are no groups, but what a renaming in steps has
+      set permissions aside under. Some may have none any more.
 
     In braces, the namespace is what Redis Cluster finds the slot of a key by: all are in one.
 
@@ -333,28 +335,32 @@ class IndexedLayout(Layout):
         )
 
     def rename_group(
-        self, other: "IndexedLayout", group: bytes, new_group: bytes, waiting: bytes
+        self, other: "IndexedLayout", group: bytes, new_group: bytes, ends: Iterable[bytes]
     ) -> Sequence[bytes] | None:
         """Rename the section *group*, and the item of *other*, and return the sections of that.
 
         :param other: what this one `changes_with`.
-        :param waiting: the item that there is where this is done in steps, and has not been ended.
-        :return: `None` where *waiting* is there, or the server does not have one script change
-            both. Nothing is done then.
+        :param ends: what the items begin with, and what they end with, that there are where a
+            renaming of one of both, or to one, is done in steps, and has not been ended.
+        :return: `None` where there is one, or the server does not have one script change both.
+            Nothing is done then.
         :raises NonExistingSectionError: where there is no *group*.
         :raises ExistingSectionError: where *new_group* is there, *group* itself included.
         :raises ItemPresentError: where it is not, and is an item of *other*.
         """
-        return self._change_with(other, "rename_group", (group, new_group), waiting)
+        return self._change_with(other, "rename_group", (group, new_group), *ends)
 
-    def delete_group(self, other: "IndexedLayout", group: bytes) -> Sequence[bytes] | None:
+    def delete_group(
+        self, other: "IndexedLayout", group: bytes, ends: Iterable[bytes]
+    ) -> Sequence[bytes] | None:
         """Remove the section *group*, and the item of *other*, and return the sections of that.
 
         :param other: what this one `changes_with`.
-        :return: `None` where the server does not have one script change both. Nothing is done then.
+        :param ends: as `rename_group` takes them.
+        :return: `None` as `rename_group` returns it.
         :raises NonExistingSectionError: where there is no *group*.
         """
-        return self._change_with(other, "delete_group", (group,))
+        return self._change_with(other, "delete_group", (group,), *ends)
 
     def _change_with(
         self, other: "IndexedLayout", name: str, groups: tuple[bytes, ...], *more: bytes

@@ -1,9 +1,13 @@
 -- Removes a group with its users, and revokes its permissions.
 --
--- ARGV[7]: the group.
--- Returns {'done', PERMISSION, ...} with what it was permitted, or {'no group'}.
+-- ARGV[7]: the group. ARGV[8] and following: see is_set_aside.
+-- Returns {'done', PERMISSION, ...} with what it was permitted, {'no group'}, or {'kept'} where something is
+-- set aside for it, which the steps refuse.
 
 local group = ARGV[7]
+if is_set_aside(8) then
+  return {'kept'}
+end
 if not has_section(group) then
   return {'no group'}
 end

@@ -1,14 +1,13 @@
 -- Gives a group another name, among the groups and for all of its permissions.
 --
--- ARGV[7]: the group. ARGV[8]: its new name. ARGV[9]: what has the permissions of a group that is renamed
--- to this name in steps.
--- Returns {'done', PERMISSION, ...} with what it is permitted; {'kept'} where that other has permissions,
--- so that the steps were interrupted; {'no group'}, {'group present'} or {'still permitted', PERMISSION,
--- ...} with what the new name, which is no group, has; an INCONSISTENT error where users without a group
--- lie under it.
+-- ARGV[7]: the group. ARGV[8]: its new name. ARGV[9] and following: see is_set_aside.
+-- Returns {'done', PERMISSION, ...} with what it is permitted; {'kept'} where something is set aside for one
+-- of the names, which is for the steps to go on with, or to refuse; {'no group'}, {'group present'} or
+-- {'still permitted', PERMISSION, ...} with what the new name, which is no group, has; an INCONSISTENT error
+-- where users without a group lie under it.
 
 local group, new_group = ARGV[7], ARGV[8]
-if #grants_of(ARGV[9]) > 0 then
+if is_set_aside(9) then
   return {'kept'}
 end
 if not has_section(group) then

@@ -152,7 +152,11 @@ local function review_item_ends(item, ends)
     local is_named = not has_names or is_section(section)
     if not (is_named and ending_in(prefix .. 'section-until:' .. section, item)) then
       if not is_checking then
-        redis.call('ZREM', prefix .. 'item-until:' .. item, section)
+        local ends_key, item_key = prefix .. 'item-until:' .. item, prefix .. 'item:' .. item
+        redis.call('ZREM', ends_key, section)
+        if redis.call('EXISTS', ends_key) == 0 and is_set(item_key) then
+          redis.call('SREM', item_key, '')
+        end
       end
       found('only indexed', section, item)
     end
@@ -164,6 +168,7 @@ local function review(key)
   local kind, name = string.match(rest, '^([%a-]+):(.*)$')
   -- The last is never there: scripts ask for it, and would fail if it were of another type.
   local is_own = key == KEYS[1] or OTHER_TYPES[rest] or TYPES[kind] or rest == 'done:'
+    or rest == 'aside'
   local found_type = type_of(key)
   if not is_own or found_type == 'none' then
     return

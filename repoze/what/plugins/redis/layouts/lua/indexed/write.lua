@@ -16,9 +16,9 @@
 --
 -- What follows in each script: it reads every key that it will write, and where it needs to know
 -- nothing of it probes it; it tells will_change what it is going to change, if anything, and will_end what
--- is to end, or to end no more; it calls begin; it writes, with SADD and SREM alone, and then by end_all; it
--- returns done(...). It is in the database of the first source, but for what it does between enter(2) and
--- enter(1).
+-- is to end, or to end no more; it calls begin; it writes, with SREM alone and, where it said that it adds,
+-- SADD, and then by end_all; it returns done(...). It is in the database of the first source, but for what
+-- it does between enter(2) and enter(1).
 
 local MOST = 1000
 
@@ -57,8 +57,10 @@ for i = 1, #KEYS do
   local format_key = format_key_beside(KEYS[i])
   local format = redis.call('GET', format_key)
   refusal = refusal or newer_than_ours(format)
+  local prefix = string.sub(KEYS[i], 1, -1 - #'sections')
   sources[i] = {
-    scratch = string.sub(KEYS[i], 1, -1 - #'sections') .. 'done:',
+    prefix = prefix,
+    scratch = prefix .. 'done:',
     unset_format = not format and format_key,
   }
 end
@@ -288,11 +290,58 @@ local function refusal_of(for_good, for_a_time)
   return reply
 end
 
+-- Fails where a user may take away what is in a key, and not add: a selector of the server's ACL can say
+-- so. No SADD is without effect on a key that may not be there; so it is asked for, from Redis 7.0 on, which
+-- brought the selectors and this, too.
+local function probe_adding(command, key, ...)
+  if redis.acl_check_cmd and not redis.acl_check_cmd(command, key, ...) then
+    error(redis.error_reply(
+      "NOPERM this user has no permissions to run the '" .. command .. "' command on a key"
+    ))
+  end
+end
+
+-- What ends the names that a renaming in steps sets permissions aside under.
+local MARK = ' (being renamed)'
+
+-- Those of such names whose permissions are to be written in a source, of permissions.
+local function names_set_aside(number, source)
+  local start, names = source.prefix .. 'item:', {}
+  if string.sub(source.prefix, -#':permissions:') == ':permissions:' then
+    for _, key in ipairs(probed[number]) do
+      if string.sub(key, -#MARK) == MARK and string.sub(key, 1, #start) == start then
+        names[#names + 1] = string.sub(key, #start + 1)
+      end
+    end
+  end
+  return names
+end
+
+local adds = false
+
+-- Takes down which names have permissions now, and which have none any more: rename_group and
+-- delete_group look there. One that cannot be read may have some.
+local function note_what_is_set_aside()
+  for number, source in pairs(sources) do
+    enter(number)
+    for _, name in ipairs(source.set_aside) do
+      local permissions = redis.pcall('SMEMBERS', source.prefix .. 'item:' .. name)
+      if #permissions == 0 and not permissions.err then
+        redis.call('SREM', source.prefix .. 'aside', name)
+      elseif adds then
+        redis.call('SADD', source.prefix .. 'aside', name)
+      end
+    end
+  end
+  enter(1)
+end
+
 -- Fails where the commands of a write are refused, in any source, and has then written nothing. Where
 -- memory is out, what adds is refused; what takes away is not, for a script may add once it has removed.
 -- The histories are told before anything changes: their keys can still refuse, and nothing is undone. The
 -- formats are last: a write that is refused leaves none.
 local function begin(is_adding)
+  adds = is_adding
   if is_adding then
     redis.call('ZADD', writes, 'XX', 0, '')
   end
@@ -307,14 +356,24 @@ local function begin(is_adding)
     probe_history(number, source.scratch)
     redis.call('SADD', source.scratch, 'begun')
     redis.call('SREM', source.scratch, 'begun')
+    source.set_aside = names_set_aside(number, source)
+    if #source.set_aside > 0 then
+      probe(source.prefix .. 'aside')
+    end
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
     for _, key in ipairs(probed[number]) do
       redis.call('SREM', key, ARGV[1])
+      if is_adding then
+        probe_adding('sadd', key, ARGV[1])
+      end
     end
     if #endings > 0 then
       redis.call('ZADD', source.scratch, 'XX', 0, '')
       for _, key in ipairs(probed_ends[number]) do
         redis.call('ZREM', key, ARGV[1])
+        if is_adding then
+          probe_adding('zadd', key, 0, ARGV[1])
+        end
       end
     end
   end
@@ -332,6 +391,7 @@ end
 
 -- Keeps the answer {'done', DETAIL, ...}, and returns it.
 local function done(details)
+  note_what_is_set_aside()
   local number = string.format('%.0f', newest[2] + 1)
   local members, reply = {number, ARGV[1]}, {'done'}
   for i = 1, #details do

@@ -14,12 +14,15 @@ if not next(sections) then
   return {'item absent'}
 end
 
+local is_last = {}
 for section in pairs(sections) do
   try_to_remove(section, item)
+  -- Asked here, where nothing is written yet: this, too, may be refused.
+  is_last[section] = redis.call('SCARD', section) == 1
 end
 local reply = {'done'}
 for section in pairs(sections) do
-  if redis.call('SCARD', section) == 1 then
+  if is_last[section] then
     redis.call('SADD', section, '')
   end
   redis.call('SREM', section, item)
