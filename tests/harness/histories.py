@@ -8,18 +8,21 @@ def replayed(changes):
     """
     sections = {}
     for change in reversed(list(changes)):
-        if change.operation == "create_section":
+        if change.effect == "created":
             assert change.section not in sections
-            sections[change.section] = set()
-        elif change.operation == "delete_section":
+            sections[change.section] = set(change.added)
+        elif change.effect == "deleted":
             assert sections.pop(change.section) == change.removed
-        elif change.new_section is not None:
+        elif change.effect == "renamed":
             assert change.new_section not in sections
             sections[change.new_section] = sections.pop(change.section)
         else:
             assert change.added or change.removed
             for section in change.sections:
-                assert change.removed <= sections[section]
-                assert not change.added & sections[section]
-                sections[section] = sections[section] - change.removed | change.added
+                items = sections[section]
+                assert change.removed <= items
+                had = section in change.had_added
+                assert change.added & items == (change.added if had else set())
+                kept = section in change.kept_removed
+                sections[section] = (items if kept else items - change.removed) | change.added
     return sections

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
     from .renaming import LeftPermissions, RenamingInterrupted
+    from .undoing import UndoRefused
 
 __all__ = [
     "AdapterError",
@@ -43,6 +44,7 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
     "TooFewReplicas",
+    "UndoRefused",
     "adapters_from_settings",
     "copy_sections",
     "make_metadata_provider",
@@ -72,6 +74,7 @@ _MODULES = {
     "SourceError": "repoze.what.adapters",
     "SourceUnavailable": "repoze.what.adapters",
     "TooFewReplicas": ".layouts.replication",
+    "UndoRefused": ".undoing",
     "adapters_from_settings": ".pair",
     "copy_sections": ".copying",
     "make_metadata_provider": ".paste",
@@ -88,6 +91,7 @@ _SUBMODULES = {
     "near_cache",
     "pair",
     "settings",
+    "undoing",
 }
 
 

@@ -22,7 +22,7 @@ from repoze.what.adapters import (
     is_one_name,
 )
 
-from .changes import Change, change_of, first_id_at
+from .changes import Change, change_of, first_id_at, pages_of_entries
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
@@ -31,6 +31,7 @@ from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
 from .layouts.plain import PlainLayout
 from .layouts.saving import Save, Saving
+from .layouts.taking_back import undo, undo_of_group
 from .names import (
     Name,
     decode,
@@ -49,10 +50,6 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 _ANSWERS = 10_000
 # About how many changes a history keeps where no number is given.
 _CHANGES = 10_000
-# Of changes of a few names each, as many as take the server some milliseconds.
-_FEWEST_CHANGES_AT_A_TIME, _MOST_CHANGES_AT_A_TIME = 10, 1000
-# A page of them that is longer is followed by one of fewer.
-_LONG_PAGE = 256 * 1024
 _MAX_STALENESS, _MAX_AGE = 1.0, 60.0
 # It takes two pings in that time to serve from a near cache.
 _LEAST_STALENESS = 0.05
@@ -384,13 +381,7 @@ class RedisAdapter(BaseSourceAdapter):
         :raises ValueError: where a time is without a time zone.
         :raises SourceError: where the source is on the plain layout.
         """
-        if not isinstance(self._layout, IndexedLayout):
-            raise SourceError(
-                "A source on the plain layout has no history: beside the sections there is no "
-                "room for it. Copy it to a namespace, with copy_sections or the command copy, and "
-                f"what is changed from then on is noted ({self._database}).",
-                written=False,
-            )
+        layout = self._layout_with_history()
         first, end = _id_at("since", since), _id_at("before", before)
         wanted = [None if name is None else encode(name) for name in (section, item, by)]
         none_wanted = (before is not None and end is None) or any(
@@ -401,8 +392,42 @@ class RedisAdapter(BaseSourceAdapter):
             return iter(())
         last = b"+" if end is None else b"(" + end
         names = [None if name is None else decode(name) for name in wanted]
-        pages = _pages_of_history(self._layout, first or b"-", last)
+        pages = _pages_of_history(layout, first or b"-", last)
         return (change for page in pages for change in page if change.concerns(*names))
+
+    def undo(self, change: Change) -> None:
+        """Undo *change*, exactly, or not at all.
+
+        What it added is taken out, what it removed is put back; a section that it deleted is there
+        again with its items, one that it created is gone, one that it renamed has its old name
+        and the items of now. The undo is noted in the history as other changes are, and can be
+        undone. It is for the indexed layout.
+
+        :param change: what `history` has yielded. If it renamed or deleted a group with its
+            permissions, it is for the `undo` of the pair.
+        :raises UndoRefused: where it is not in the history any more, or undone already; where a
+            later change, which the error names, is in the way; where the source is not as it was
+            left; or where *history* is 0.
+        :raises SourceError: where others write all the time, or the source is on the plain layout.
+        """
+        layout = self._layout_to_undo(change)
+        self._check_writable()
+        undo(layout, change)
+
+    def _layout_to_undo(self, change: Change) -> IndexedLayout:
+        if not isinstance(change, Change):
+            raise TypeError(f"a Change of history() is undone, not {described(change)}")
+        return self._layout_with_history()
+
+    def _layout_with_history(self) -> IndexedLayout:
+        if not isinstance(self._layout, IndexedLayout):
+            raise SourceError(
+                "A source on the plain layout has no history: beside the sections there is no "
+                "room for it. Copy it to a namespace, with copy_sections or the command copy, and "
+                f"what is changed from then on is noted ({self._database}).",
+                written=False,
+            )
+        return self._layout
 
     def count_items(self, section: Name) -> int:
         """Return how many items *section* has, which is quick however many they are.
@@ -686,6 +711,20 @@ class RedisGroupAdapter(RedisAdapter):
         revoked = layouts[0].delete_group(layouts[1], encode_for_write(group))
         return None if revoked is None else decode_all(revoked)
 
+    def undo_with_permissions(self, change: Change, permissions: SourceAdapter) -> bool:
+        """Undo *change*, which renamed or deleted a group, in both sources at once.
+
+        :param permissions: the adapter of the source of permissions.
+        :return: whether one script can change both sources; nothing is done elsewhere.
+        :raises UndoRefused: as `undo` does.
+        """
+        self._layout_to_undo(change)
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return False
+        undo_of_group(*layouts, change)
+        return True
+
     def _layouts_changed(
         self, permissions: SourceAdapter
     ) -> tuple[IndexedLayout, IndexedLayout] | None:
@@ -771,7 +810,7 @@ _LOOKUPS = (
 _STEPS = (
     *(*_LOOKUPS, "get_section_names", "edit_section", "delete_section", "include_item"),
     *("include_items", "exclude_item", "exclude_items", "remove_item", "rename_item"),
-    *("_merge_item", "_check_writable"),
+    *("_merge_item", "_check_writable", "undo"),
 )
 
 
@@ -804,17 +843,9 @@ def _sibling(permissions: SourceAdapter) -> RedisPermissionAdapter | None:
 
 
 def _pages_of_history(layout: IndexedLayout, first: bytes, last: bytes) -> Iterator[list[Change]]:
-    count = _FEWEST_CHANGES_AT_A_TIME
-    while True:
-        entries = layout.read_history(first, last, count)
+    for entries in pages_of_entries(layout.read_history, first, last):
         changes = (change_of(*entry) for entry in entries)
         yield [change for change in changes if change is not None]
-        if len(entries) < count:
-            return
-        last = b"(" + entries[-1][0]
-        length = sum(len(text) for _, fields in entries for text in fields)
-        wanted = count * 2 if length < _LONG_PAGE else count // 2
-        count = min(max(wanted, _FEWEST_CHANGES_AT_A_TIME), _MOST_CHANGES_AT_A_TIME)
 
 
 def _id_at(name: str, when: datetime | None) -> bytes | None:

@@ -1,13 +1,29 @@
 """What the history of a source tells: one change of it after another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from .names import decode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+# Of changes of a few names each, as many as take the server some milliseconds.
+_FEWEST_CHANGES_AT_A_TIME, _MOST_CHANGES_AT_A_TIME = 10, 1000
+# A page of them that is longer is followed by one of fewer.
+_LONG_PAGE = 256 * 1024
+# Of the operations of which the entry does not say it.
+_EFFECTS = {b"create_section": "created", b"delete_section": "deleted"}
+# As history.lua counts them.
+_BYTES_OF_ENTRY = 200
+# What only some entries have.
+_WITHOUT_MORE = dict.fromkeys(
+    (b"had_added", b"kept_removed", b"is_joint", b"effect", b"undoes", b"undone_operation"), b""
+)
+
+Entry: TypeAlias = tuple[bytes, list[bytes]]
+"""An entry of the stream: its id, and its fields with their values in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +48,19 @@ class Change:
     """Who made it; `None` where nobody had said so. See `repoze.what.acting`."""
     note: str | None
     """What was said of it."""
+    effect: str = "changed"
+    """What became of `sections`: they were ``created`` with the items in `added`, ``deleted`` with
+    those in `removed`, ``renamed``, or ``changed`` in their items."""
+    had_added: frozenset[str] = frozenset()
+    """Those of `sections` that had before what was added: a renamed item its new name."""
+    kept_removed: frozenset[str] = frozenset()
+    """Those of `sections` that kept what was removed, as where such a renaming is undone."""
+    is_joint: bool = False
+    """Whether the source beside it was changed with it, under the same token."""
+    undoes: str | None = None
+    """The token of the change that it undoes, where it is an ``undo``."""
+    undone_operation: str | None = None
+    """The operation of that change; of an undo that is undone, the one which that undoes."""
 
     @property
     def section(self) -> str | None:
@@ -49,8 +78,7 @@ class Change:
 
 def change_of(entry_id: bytes, fields: Sequence[bytes]) -> Change | None:
     """Return the change that an entry of the stream tells of; `None` where it is none of ours."""
-    pairs = iter(fields)
-    told = dict(zip(pairs, pairs, strict=False))
+    told = _WITHOUT_MORE | dict(_pairs(fields))
     try:
         return Change(
             token=decode(told[b"token"]),
@@ -62,6 +90,12 @@ def change_of(entry_id: bytes, fields: Sequence[bytes]) -> Change | None:
             removed=frozenset(_unpacked(told[b"removed"])),
             by=_text(told, b"by"),
             note=_text(told, b"note"),
+            effect=_effect_of(told),
+            had_added=frozenset(_unpacked(told[b"had_added"])),
+            kept_removed=frozenset(_unpacked(told[b"kept_removed"])),
+            is_joint=bool(told[b"is_joint"]),
+            undoes=_text(told, b"undoes"),
+            undone_operation=_text(told, b"undone_operation"),
         )
     except (KeyError, ValueError):
         return None
@@ -69,6 +103,16 @@ def change_of(entry_id: bytes, fields: Sequence[bytes]) -> Change | None:
 
 def _text(told: Mapping[bytes, bytes], name: bytes) -> str | None:
     return decode(told[name]) or None
+
+
+def _effect_of(told: Mapping[bytes, bytes]) -> str:
+    effect = _text(told, b"effect")
+    if effect is None:
+        default = "renamed" if told[b"new_section"] else "changed"
+        return _EFFECTS.get(told[b"operation"], default)
+    if effect not in {"created", "deleted", "renamed", "changed"}:
+        raise ValueError(f"nothing becomes {effect} here")
+    return effect
 
 
 def _unpacked(text: bytes) -> list[str]:
@@ -100,3 +144,42 @@ def first_id_at(when: datetime) -> bytes | None:
     # Rounded up.
     milliseconds = -((_EPOCH - when) // _MILLISECOND)
     return b"%d-0" % milliseconds if milliseconds > 0 else None
+
+
+def is_next(entry: Entry, following: Entry) -> bool:
+    """Whether no entry has been between these two, by what they say of the size of all."""
+    size = _BYTES_OF_ENTRY + sum(
+        len(value) for name, value in _pairs(following[1]) if name != b"total"
+    )
+    return _total_of(following) == _total_of(entry) + size
+
+
+def _pairs(fields: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    texts = iter(fields)
+    return zip(texts, texts, strict=False)
+
+
+def _total_of(entry: Entry) -> float:
+    try:
+        return float(dict(_pairs(entry[1])).get(b"total", 0))
+    except ValueError:
+        return 0
+
+
+def pages_of_entries(
+    read: Callable[[bytes, bytes, int], list[Entry]], first: bytes, last: bytes
+) -> Iterator[list[Entry]]:
+    """Yield the entries from *first* to *last* in pages, the latest first.
+
+    :param read: what returns so many of the latest from one id to another.
+    """
+    count = _FEWEST_CHANGES_AT_A_TIME
+    while True:
+        entries = read(first, last, count)
+        yield entries
+        if len(entries) < count:
+            return
+        last = b"(" + entries[-1][0]
+        length = sum(len(text) for _, fields in entries for text in fields)
+        wanted = count * 2 if length < _LONG_PAGE else count // 2
+        count = min(max(wanted, _FEWEST_CHANGES_AT_A_TIME), _MOST_CHANGES_AT_A_TIME)

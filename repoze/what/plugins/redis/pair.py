@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 from repoze.what.adapters import find_both
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+from .changes import Change
 from .names import Name, decode, encode, encode_for_write
 from .renaming import delete_in_steps, name_while_renamed, rename_in_steps
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
+from .undoing import NotInHistory, is_of_group, no_one_step
 
 _DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
@@ -126,6 +128,32 @@ class Adapters(NamedTuple):
         if self._is_ours():
             revoked = self.groups.delete_with_permissions(name, self.permissions)
         return delete_in_steps(self, name) if revoked is None else revoked
+
+    def undo(self, change: Change) -> None:
+        """Undo *change* of either source, exactly, or not at all.
+
+        One that renamed or deleted a group is undone in both sources at once, which takes what
+        makes it one step: see `rename_group`.
+
+        :param change: what the `history` of either adapter has yielded.
+        :raises UndoRefused: as the adapters do, and where one that is of both sources cannot be
+            undone in one step.
+        :raises SourceError: as the adapters do.
+        """
+        if isinstance(change, Change) and is_of_group(change):
+            if not (
+                self._is_ours() and self.groups.undo_with_permissions(change, self.permissions)
+            ):
+                raise no_one_step(change)
+            return
+        # Of two, one may be on the plain layout.
+        first, *others = [each for each in self if each.namespace is not None] or self
+        try:
+            first.undo(change)
+        except NotInHistory:
+            if not others:
+                raise
+            others[0].undo(change)
 
     def _is_ours(self) -> bool:
         # What stands in front of an adapter, and passes on what it does not have, is not.

@@ -4,12 +4,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import redis
 
 from repoze.what.acting import acting
 from repoze.what.adapters import AdapterError
+from repoze.what.plugins.redis.changes import Entry, first_id_at, pages_of_entries
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
@@ -17,6 +21,7 @@ from repoze.what.plugins.redis.connection.replies import array, flag, number, te
 from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
+from repoze.what.plugins.redis.undoing import Place, find_place, keeps_none, refusal_of
 
 from .layout import Answer, Layout, Write, no_section
 from .scripts import script
@@ -121,12 +126,12 @@ class IndexedLayout(Layout):
             "remove_item",
             "rename_item",
         )
-    }
+    } | {"undo": script(*_FOR_WRITES, "indexed/undoing", "indexed/undo")}
     # Those of both kinds.
     _JOINT_WRITES: Mapping[str, Script] = {
         operation: script(*_FOR_WRITES, "indexed/grants", f"indexed/{operation}")
         for operation in ("rename_group", "delete_group")
-    }
+    } | {"undo": script(*_FOR_WRITES, "indexed/grants", "indexed/undoing", "indexed/undo_group")}
 
     def __init__(
         self,
@@ -214,19 +219,62 @@ class IndexedLayout(Layout):
         return self.keys.section_prefix + section
 
     def read_history(
-        self, first: bytes, last: bytes, count: int
-    ) -> list[tuple[bytes, list[bytes]]]:
+        self, first: bytes, last: bytes, count: int, *, before_write: bool = False
+    ) -> list[Entry]:
         """Return the latest *count* entries of the history from *first* to *last*, latest first.
 
-        Each is its id, and its fields with their values in turn.
+        :param before_write: whether a write depends on it, so that no replica is asked.
         """
 
-        def read(exchange: Exchange) -> list[tuple[bytes, list[bytes]]]:
+        def read(exchange: Exchange) -> list[Entry]:
             reply = exchange.send("XREVRANGE", self.keys.history, last, first, "COUNT", count)
             entries = [array(entry, length=2) for entry in array(reply)]
             return [(*texts([entry_id]), array(texts(fields))) for entry_id, fields in entries]
 
-        return self.reader.run(Operation("history"), read)
+        database = self._database if before_write else self.reader
+        return database.run(Operation("history"), read)
+
+    def place_of(self, token: str, since: datetime | None = None) -> Place | None:
+        """Return where the change with that token is in the history; `None` where it is not.
+
+        :param since: when it was made, if that is known, so that nothing older is read.
+        :raises UndoRefused: where something later is in the way of undoing it.
+        """
+        first = None if since is None else first_id_at(since)
+        read = partial(self.read_history, before_write=True)
+        pages = pages_of_entries(read, first or b"-", b"+")
+        return find_place(chain.from_iterable(pages), token)
+
+    def undo(self, token: str, place: Place) -> None:
+        """Take back the change with that token, which is in its *place*.
+
+        :raises UndoRefused: where the source is not as the change has left it.
+        :raises GoneOn: where the history is not as it was.
+        """
+        self._check_history()
+        self._change("undo", encode_text(token), place.entry_id, place.latest_id)
+
+    def undo_group(
+        self, other: "IndexedLayout", token: str, place: Place, of_other: Place | None
+    ) -> bool:
+        """Take back that a group was renamed or deleted, here and in *other*.
+
+        :param other: what this one `changes_with`.
+        :param of_other: the place of the change in *other*, where the group had permissions.
+        :return: whether the server has one script change both. Nothing is done elsewhere.
+        :raises UndoRefused: where a source is not as the change has left it.
+        :raises GoneOn: where a history is not as it was.
+        """
+        self._check_history()
+        other._check_history()  # noqa: SLF001 - its sibling
+        ids = (b"", b"") if of_other is None else (of_other.entry_id, of_other.latest_id)
+        name = encode_text(token)
+        places = (place.entry_id, place.latest_id, *ids)
+        return self._change_with(other, "undo", (name,), *places) is not None
+
+    def _check_history(self) -> None:
+        if not self._history:
+            raise keeps_none(self._database)
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
@@ -292,7 +340,8 @@ class IndexedLayout(Layout):
             # As in `_run`, which sees to the near cache of this one.
             near_cache = other._near_cache  # noqa: SLF001 - its sibling
             if near_cache is not None:
-                near_cache.forget(groups)
+                # An undo is about a change, which may be of any of them.
+                near_cache.forget(None if name == "undo" else groups)
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
         return exchange.send("SSCAN", self.keys.sections, cursor, "COUNT", count)
@@ -393,7 +442,8 @@ class IndexedLayout(Layout):
                 return still_permitted(
                     decode(names[-1]), decode_all(permissions), "choose another name"
                 )
-        return super()._refusal(reply, names)
+        refusal = refusal_of(decode(names[0]), reply)
+        return super()._refusal(reply, names) if refusal is None else refusal
 
 
 def _has_forgotten() -> redis.ResponseError:

@@ -9,10 +9,14 @@ if not has_section(group) then
 end
 local users = probe_section(group)
 local permissions = probe_grants(group)
-will_change(1, 'delete_group', {sections = packed({group}), removed = packed(users)})
 local revoked = granted(group, permissions)
-if #revoked > 0 then
-  local change = {sections = packed(revoked), removed = packed({group})}
+local is_joint = #revoked > 0 and '1'
+local deleted = {
+  sections = packed({group}), removed = packed(users), effect = 'deleted', is_joint = is_joint,
+}
+will_change(1, 'delete_group', deleted)
+if is_joint then
+  local change = {sections = packed(revoked), removed = packed({group}), is_joint = is_joint}
   will_change(2, 'delete_group', change)
 end
 

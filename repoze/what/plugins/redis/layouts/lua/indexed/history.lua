@@ -63,9 +63,15 @@ local function first_kept(key, total)
   end
 end
 
+-- What is noted of some changes only: that another source changes with this one; which of its sections,
+-- packed, had what was added before, and which keep what was removed; and of an undo, what came of the
+-- sections, which change it undoes, and what operation that was, where it is no undo itself.
+local MORE = {'is_joint', 'had_added', 'kept_removed', 'effect', 'undoes', 'undone_operation'}
+
 -- Takes down what is going to change in the number-th source, and reads the key of its history.
 --
--- change.sections, .added and .removed are packed; .new_section is a name. Each may be left out.
+-- change.sections, .added and .removed are packed; .new_section is a name. Each may be left out, and so
+-- may those of MORE.
 local function will_change(number, operation, change)
   if not KEEPS_HISTORY then
     return
@@ -83,6 +89,12 @@ local function will_change(number, operation, change)
     'by', ARGV[5],
     'note', ARGV[6],
   }
+  for i = 1, #MORE do
+    if change[MORE[i]] then
+      fields[#fields + 1] = MORE[i]
+      fields[#fields + 1] = change[MORE[i]]
+    end
+  end
   local total = total_of(latest) + BYTES_OF_ENTRY
   for i = 2, #fields, 2 do
     total = total + #fields[i]

@@ -30,10 +30,13 @@ probe(section_key(new_group))
 local indexed = probe_grants(group, new_group)
 -- What the index alone says is not made true.
 local permissions = granted(group, indexed)
-will_change(1, 'rename_group', {sections = packed({group}), new_section = new_group})
-if #permissions > 0 then
+local is_joint = #permissions > 0 and '1'
+local renamed = {sections = packed({group}), new_section = new_group, is_joint = is_joint}
+will_change(1, 'rename_group', renamed)
+if is_joint then
   local change = {
     sections = packed(permissions), added = packed({new_group}), removed = packed({group}),
+    is_joint = is_joint,
   }
   will_change(2, 'rename_group', change)
 end

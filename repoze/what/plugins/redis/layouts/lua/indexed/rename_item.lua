@@ -17,7 +17,16 @@ for i = 1, #sections do
 end
 probe(item_key(item))
 probe(item_key(new_item))
-local change = {sections = packed(sections), added = packed({new_item}), removed = packed({item})}
+local had = {}
+for i = 1, is_merging and #sections or 0 do
+  if redis.call('SISMEMBER', section_key(sections[i]), new_item) == 1 then
+    had[#had + 1] = sections[i]
+  end
+end
+local change = {
+  sections = packed(sections), added = packed({new_item}), removed = packed({item}),
+  had_added = #had > 0 and packed(had),
+}
 will_change(1, 'rename_item', change)
 
 begin(true)
