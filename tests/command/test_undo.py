@@ -70,6 +70,17 @@ class TestOne:
         )
         assert groups.get_section_names() == set()
 
+    def test_permission(self, done, permissions):
+        done("permissions", "revoke", "publish", "writers", "--by", "tomas")
+        printed = done("undo", next(permissions.history()).token)
+        assert printed == "Undone: tomas: permission 'publish': 'writers' removed\n"
+        assert permissions.get_section_items("publish") == {"writers"}
+
+    def test_group_without_permissions(self, done, groups):
+        done("groups", "create", "interns")
+        done("undo", next(groups.history()).token)
+        assert groups.get_section_names() == {"writers"}
+
     @pytest.mark.parametrize("length", [6, 12, 32])
     def test_beginning_of_it(self, done, groups, length):
         token = next(groups.history()).token

@@ -1,5 +1,7 @@
 """Undoing a change: exactly, or not at all."""
 
+from dataclasses import replace
+
 import fakeredis
 import pytest
 import redis
@@ -268,6 +270,16 @@ class TestInTheWay:
         source.undo(included)
         assert source.get_all_sections() == {"write": BEFORE["edit"], "read": set()}
 
+    def test_section_that_is_there_again_and_has_changed(self, source):
+        source.include_item("edit", "team")
+        source._merge_item("staff", "team")
+        merged = latest(source)
+        source.delete_section("edit")
+        source.undo(latest(source))
+        created = latest(source)
+        source.undo(merged)
+        assert refusal(source, created).later == latest(source)
+
     def test_twice(self, source):
         source.create_section("new")
         change = latest(source)
@@ -308,12 +320,12 @@ class TestHistory:
         other.create_section("new")
         refused = refusal(source, latest(other))
         assert isinstance(refused, undoing.NotInHistory)
+        assert f"in the history of {source._database}" in str(refused)
         assert "is of another source" in str(refused)
 
     def test_change_that_somebody_has_made_up(self, source):
         source.include_item("edit", "a")
-        told = {name: getattr(latest(source), name) for name in Change.__dataclass_fields__}
-        refusal(source, Change(**{**told, "added": frozenset({"staff"})}))
+        refusal(source, replace(latest(source), added=frozenset({"staff"})))
 
     def test_entry_that_is_gone_in_between(self, source, raw):
         source.include_item("edit", "a")
@@ -324,7 +336,7 @@ class TestHistory:
         assert "nobody knows what else" in str(refusal(source, change))
         source.undo(latest(source))
 
-    @pytest.mark.parametrize("total", [None, "", "x", "nan", 10**9])
+    @pytest.mark.parametrize("total", [None, "", "x", 10**9])
     def test_entry_that_cannot_be_read(self, source, raw, total):
         source.include_item("edit", "a")
         change = latest(source)
@@ -332,6 +344,7 @@ class TestHistory:
         assert "not to be read" in str(refusal(source, change))
         # What comes then says how much there was before.
         source.create_section("new")
+        assert "not to be read" in str(refusal(source, change))
         source.undo(latest(source))
 
     def test_effect_of_a_later_version(self, source, raw):
@@ -786,6 +799,12 @@ class TestPair:
         refused = self.refusal(pair, latest(other), everything)
         assert "is not in the history of" in str(refused)
 
+    def test_group_that_somebody_has_made_up(self, pair, everything):
+        pair.delete_group("editors")
+        change = replace(latest(pair.groups), removed=frozenset({"rosa"}))
+        refused = self.refusal(pair, change, everything)
+        assert "is not in the history of" in str(refused)
+
     def test_group_of_another_source(self, pair, everything, server, options):
         other = filled(pair_of(server.client(), **{**options, "namespace": "other"}))
         other.delete_group("editors")
@@ -848,8 +867,7 @@ class TestPair:
         without = RedisPermissionAdapter(server.client(), **options, history=0)
         without.exclude_item("publish", "desk")
         refused = self.refusal(pair, change, everything)
-        assert "other permissions than it was left with" in str(refused)
-        assert "'publish'" in str(refused)
+        assert "'desk' was granted or lost permissions since: 'publish'. Undo" in str(refused)
 
     def test_section_past_the_history(self, pair, everything, server, options):
         pair.delete_group("editors")

@@ -135,7 +135,7 @@ class Adapters(NamedTuple):
         One that renamed or deleted a group is undone in both sources at once, which takes what
         makes it one step: see `rename_group`.
 
-        :param change: what the `history` of either adapter has yielded.
+        :param change: what `~RedisGroupAdapter.history` of either adapter has yielded.
         :raises UndoRefused: as the adapters do, and where one that is of both sources cannot be
             undone in one step.
         :raises SourceError: as the adapters do.

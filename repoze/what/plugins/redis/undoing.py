@@ -241,18 +241,25 @@ def refusal_of(token: str, reply: Sequence[bytes]) -> AdapterError | None:
         case [b"gone on"]:
             return GoneOn()
         case [b"permissions differ", group, *permissions]:
-            problem = (
-                f"{described(decode(group))} has other permissions than it was left with: see "
-                f"{some(list(map(decode, permissions)))}"
-            )
+            problem, advice = _permissions_differ(decode(group), list(map(decode, permissions)))
         case [word, *names] if word in _DIFFERENCES:
             problem = _DIFFERENCES[word].format(*(described(decode(name)) for name in names))
+            advice = (
+                "The history does not say why: somebody has written without it, as adapters with "
+                "history=0 do. Put that right, or make the opposite change yourself"
+            )
         case _:
             return None
     return UndoRefused(
-        f"Not undone: change {short(token)}; {problem}. The history does not say why: somebody "
-        "has written without it, as adapters with history=0 do. Put that right, or make the "
-        "opposite change yourself. Nothing was written."
+        f"Not undone: change {short(token)}; {problem}. {advice}. Nothing was written."
+    )
+
+
+def _permissions_differ(group: str, permissions: Sequence[str]) -> tuple[str, str]:
+    return (
+        f"{described(group)} was granted or lost permissions since: {some(permissions)}",
+        "Undo that first. The history of the permissions has it, unless somebody has written "
+        "without it",
     )
 
 

@@ -149,6 +149,9 @@ class IndexedLayout(Layout):
         # The latest write that is known to have been done: none, at first.
         self._known = b""
 
+    def __str__(self) -> str:
+        return str(self._database)
+
     def find_sections(self, items: Sequence[bytes]) -> Iterable[bytes]:  # noqa: D102
         keys = [self.keys.item_prefix + item for item in items]
         command = "SMEMBERS" if len(keys) == 1 else "SUNION"

@@ -46,11 +46,11 @@ def undo_of_group(layout: IndexedLayout, other: IndexedLayout, change: Change) -
     """
 
     def attempt() -> None:
-        # The entries of a change need not have one id.
+        # Wherever it is: the entries of one change may have two ids, and so two times.
         place = layout.place_of(change.token)
-        of_permissions = other.place_of(change.token)
         if place is None:
             raise not_in_history(change, layout)
+        of_permissions = other.place_of(change.token) if place.change.is_joint else None
         if of_permissions is None and place.change.is_joint:
             raise not_in_history(change, other)
         if change not in _changes(place, of_permissions):
