@@ -270,6 +270,22 @@ class TestInTheWay:
         source.undo(included)
         assert source.get_all_sections() == {"write": BEFORE["edit"], "read": set()}
 
+    @pytest.mark.parametrize("name", ["include_item", "create_section"])
+    def test_what_came_under_another_name_stays(self, source, name):
+        """Or whoever was let in again there would be taken out."""
+        source.create_section("new")
+        if name == "include_item":
+            source.include_item("new", "a")
+        change = latest(source)
+        source.edit_section("new", "other")
+        renamed = latest(source)
+        source.set_section_items("other", [])
+        source.include_item("other", "a")
+        included = latest(source)
+        source.undo(renamed)
+        assert refusal(source, change).later == included
+        assert source.get_section_items("new") == {"a"}
+
     def test_section_that_is_there_again_and_has_changed(self, source):
         source.include_item("edit", "team")
         source._merge_item("staff", "team")
@@ -591,6 +607,27 @@ class TestOthersWrite:
         with pytest.raises(UndoRefused, match="not kept any more"):
             source.undo(change)
         assert source.get_all_sections() == AFTER["include_item"]
+
+    def test_another_latest_by_that_id(self, source, raw):
+        """As it may be after a failover. It may be in the way."""
+        source.include_item("edit", "a")
+        change = latest(source)
+        source.create_section("new")
+
+        def replace():
+            *before, (entry_id, _) = raw.xrange(KEY)
+            source.exclude_item("edit", "a")
+            [[_, fields]] = raw.xrevrange(KEY, count=1)
+            del fields[b"total"]
+            total = int(before[-1][1][b"total"]) + 200 + sum(map(len, fields.values()))
+            raw.delete(KEY)
+            for each in before:
+                raw.xadd(KEY, each[1], id=each[0])
+            raw.xadd(KEY, {**fields, b"total": total}, id=entry_id)
+
+        self.meanwhile(source, replace, 1)
+        with pytest.raises(UndoRefused, match=r"exclude_items .* Undo that first"):
+            source.undo(change)
 
     def test_without_end(self, server, source):
         other = RedisPermissionAdapter(server.client(), namespace="tests")

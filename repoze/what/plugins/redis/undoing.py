@@ -53,8 +53,8 @@ class Place:
 
     change: Change
     entry_id: bytes
-    latest_id: bytes
-    """That of the latest entry, as the history was read."""
+    latest: str
+    """The token of the latest change, as the history was read."""
 
 
 def short(token: str) -> str:
@@ -87,9 +87,8 @@ def find_place(entries: Iterable[Entry], token: str) -> Place | None:
     :raises UndoRefused: where something later is in its way, or is not known.
     """
     later: list[Change] = []
-    latest_id, following, is_whole = b"", None, True
+    following, is_whole = None, True
     for entry in entries:
-        latest_id = latest_id or entry[0]
         is_whole = is_whole and (following is None or is_next(entry, following))
         following = entry
         change = change_of(*entry)
@@ -103,7 +102,7 @@ def find_place(entries: Iterable[Entry], token: str) -> Place | None:
                     "what else has been changed. Make the opposite change yourself",
                 )
             _refuse_if_in_the_way(change, later)
-            return Place(change, entry[0], latest_id)
+            return Place(change, entry[0], later[0].token if later else token)
         else:
             later.append(change)
     return None
@@ -118,14 +117,26 @@ def _refuse_if_in_the_way(change: Change, later: Sequence[Change]) -> None:
             undone_by,
         )
     standing = list(in_force(later))
+    names = _names_since(change, later)
     for each in standing:
-        if _is_in_the_way(each, change):
+        if _is_in_the_way(each, change, names):
             raise _in_the_way(change, each)
     if change.effect == "created":
-        [section] = change.sections
-        concerning = [each for each in standing if section in each.sections]
-        if _items_after(section, change.added, concerning) != change.added:
+        concerning = [each for each in standing if not names.isdisjoint(each.sections)]
+        if _items_after(names, change.added, concerning) != change.added:
             raise _in_the_way(change, concerning[0])
+
+
+def _names_since(change: Change, later: Sequence[Change]) -> set[str]:
+    """Return what the sections of *change* have been called since.
+
+    What came to a section under another name stays with it where only the renaming is undone.
+    """
+    names = set(change.sections)
+    for each in reversed(later):
+        if each.new_section is not None and not names.isdisjoint(_names(each)):
+            names |= _names(each)
+    return names
 
 
 def _not_undone(changes: Iterable[Change]) -> Iterator[Change]:
@@ -136,7 +147,7 @@ def _not_undone(changes: Iterable[Change]) -> Iterator[Change]:
             yield each
 
 
-def _is_in_the_way(later: Change, change: Change) -> bool:
+def _is_in_the_way(later: Change, change: Change, names: set[str]) -> bool:
     if later.effect != "changed":
         return not _names(later).isdisjoint(_names(change))
     items = later.added | later.removed
@@ -146,19 +157,21 @@ def _is_in_the_way(later: Change, change: Change) -> bool:
         change.effect == "changed"
         and not items.isdisjoint(change.added | change.removed)
         # What is called otherwise since would be two.
-        and (_origin(change) in _RENAMING or not set(later.sections).isdisjoint(change.sections))
+        and (_origin(change) in _RENAMING or not names.isdisjoint(later.sections))
     )
 
 
-def _names(change: Change) -> set[str | None]:
-    names = {*change.sections, change.new_section}
-    return names - {None}
+def _names(change: Change) -> set[str]:
+    new = () if change.new_section is None else (change.new_section,)
+    return {*change.sections, *new}
 
 
-def _items_after(section: str, items: frozenset[str], changes: Sequence[Change]) -> frozenset[str]:
-    """Return what *items* of *section* have become by *changes*, the latest first."""
+def _items_after(
+    names: set[str], items: frozenset[str], changes: Sequence[Change]
+) -> frozenset[str]:
+    """Return what *items* of a section of these *names* have become, the latest change first."""
     for each in reversed(changes):
-        if section not in each.kept_removed:
+        if names.isdisjoint(each.kept_removed):
             items -= each.removed
         items |= each.added
     return items

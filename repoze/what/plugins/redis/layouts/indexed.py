@@ -255,7 +255,8 @@ class IndexedLayout(Layout):
         :raises GoneOn: where the history is not as it was.
         """
         self._check_history()
-        self._change("undo", encode_text(token), place.entry_id, place.latest_id)
+        write = self._write_of(Operation("undo", (encode_text(token),), is_write=True))
+        self._carry_out(replace(write, arguments=(*write.arguments, *_arguments(place))))
 
     def undo_group(
         self, other: "IndexedLayout", token: str, place: Place, of_other: Place | None
@@ -270,10 +271,8 @@ class IndexedLayout(Layout):
         """
         self._check_history()
         other._check_history()  # noqa: SLF001 - its sibling
-        ids = (b"", b"") if of_other is None else (of_other.entry_id, of_other.latest_id)
-        name = encode_text(token)
-        places = (place.entry_id, place.latest_id, *ids)
-        return self._change_with(other, "undo", (name,), *places) is not None
+        places = (*_arguments(place), *_arguments(of_other))
+        return self._change_with(other, "undo", (encode_text(token),), *places) is not None
 
     def _check_history(self) -> None:
         if not self._history:
@@ -447,6 +446,11 @@ class IndexedLayout(Layout):
                 )
         refusal = refusal_of(decode(names[0]), reply)
         return super()._refusal(reply, names) if refusal is None else refusal
+
+
+def _arguments(place: Place | None) -> tuple[bytes, bytes]:
+    """Return what ``undoing.lua`` is told of *place*."""
+    return (b"", b"") if place is None else (place.entry_id, encode_text(place.latest))
 
 
 def _has_forgotten() -> redis.ResponseError:

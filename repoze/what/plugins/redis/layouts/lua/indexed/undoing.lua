@@ -1,7 +1,8 @@
 -- Takes back what an entry of the history tells of: what that takes, in one source.
 --
 -- ARGV[7]: the token of the change. From ARGV[8] on, for each source: the id of the entry of that change,
--- and the id of the latest entry that the sender has read; both '' where the source has no part in it.
+-- and the token of the latest change that the sender has read of; both '' where the source has no part in
+-- it. An id alone tells nothing: after a failover it may be given again.
 --
 -- Who sends it has looked at all later changes. So it is refused where the history has gone on since.
 -- That the sources are as the change has left them is looked at all the same: not everything that is
@@ -34,9 +35,17 @@ local function set_of(names)
   return set
 end
 
+local function fields_of(entry)
+  local fields = {}
+  for i = 1, #entry[2], 2 do
+    fields[entry[2][i]] = entry[2][i + 1]
+  end
+  return fields
+end
+
 -- The fields of the entry, or nothing and what to answer; nothing at all where the source has no part.
 local function entry_of(number)
-  local id, latest_id = ARGV[6 + 2 * number], ARGV[7 + 2 * number]
+  local id, latest_token = ARGV[6 + 2 * number], ARGV[7 + 2 * number]
   if id == '' then
     return
   end
@@ -45,13 +54,10 @@ local function entry_of(number)
   local latest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
   local entry = redis.call('XRANGE', key, id, id)[1]
   enter(1)
-  if not latest or latest[1] ~= latest_id or not entry then
+  if not latest or fields_of(latest).token ~= latest_token or not entry then
     return nil, {'gone on'}
   end
-  local fields = {}
-  for i = 1, #entry[2], 2 do
-    fields[entry[2][i]] = entry[2][i + 1]
-  end
+  local fields = fields_of(entry)
   if fields.token ~= TAKEN_BACK then
     return nil, {'gone on'}
   end
