@@ -1,5 +1,6 @@
 """Undoing a change: exactly, or not at all."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import fakeredis
@@ -11,7 +12,7 @@ from harness.operations import AFTER, BEFORE, WRITES, create_sections, restore
 from harness.proxy import CUT_REPLY, Proxy
 
 from repoze.what.acting import acting_as
-from repoze.what.adapters import SourceError
+from repoze.what.adapters import AdapterError, SourceError
 from repoze.what.plugins.redis import (
     Adapters,
     Change,
@@ -1034,6 +1035,68 @@ class TestPair:
         pair.groups.create_section("new")
         front.undo(latest(pair.groups))
         assert "new" not in pair.groups.get_section_names()
+
+
+class TestEach:
+    """Many changes, one after the other."""
+
+    @pytest.fixture
+    def pair(self, server):
+        return filled(pair_of(server.client(), namespace="tests"))
+
+    @pytest.fixture
+    def changes(self, pair):
+        for number in range(30):
+            pair.permissions.create_section(number)
+        return list(pair.permissions.history())[:30]
+
+    def test_histories_are_read_once(self, pair, changes, monkeypatch):
+        entries = []
+        layout = pair.permissions._layout
+        read = layout.read_history
+
+        def noting(*arguments, **options):
+            found = read(*arguments, **options)
+            entries.extend(found)
+            return found
+
+        monkeypatch.setattr(layout, "read_history", noting)
+        assert list(pair.undo_each(changes)) == changes
+        assert sources(pair) == (GROUPS, PERMISSIONS)
+        # What has come since is, with the latest that was known.
+        tokens = [entry[1][1] for entry in entries]
+        assert max(map(tokens.count, tokens)) == 2
+
+    def test_others_write_in_between(self, pair, changes, server):
+        other = RedisPermissionAdapter(server.client(), namespace="tests")
+        undone = pair.undo_each(changes)
+        next(undone)
+        other.create_section("x")
+        next(undone)
+        other.include_item(changes[2].section, "a")
+        with pytest.raises(UndoRefused) as raised:
+            next(undone)
+        assert raised.value.later == latest(other)
+        assert len(pair.permissions.get_section_names()) == 31
+
+    @pytest.mark.parametrize("left", [0, 1])
+    def test_what_is_known_is_there_no_more(self, pair, changes, left):
+        raw = pair.permissions.db_connection
+        undone = pair.undo_each(changes)
+        next(undone)
+        raw.xtrim(KEY, maxlen=left, approximate=False)
+        with pytest.raises(UndoRefused, match="not kept any more"):
+            next(undone)
+        assert len(pair.permissions.get_section_names()) == 31
+
+    def test_of_both_sources(self, pair):
+        for number, (change, _) in enumerate(CHANGES.values()):
+            with suppress(AdapterError):
+                change(pair)
+            pair.groups.create_section(number)
+        changes = undoing.latest_first(*(adapter.history() for adapter in pair))
+        list(pair.undo_each(change for _, change in changes))
+        assert sources(pair) == ({}, {})
 
 
 @pytest.mark.parametrize("name", CHANGES)

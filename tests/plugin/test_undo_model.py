@@ -164,8 +164,8 @@ class Changed(RuleBasedStateMachine):
         assert [adapter.check() for adapter in self.pair] == [[], []]
 
     def teardown(self):
-        for _, change in latest_first(*self.histories()):
-            self.pair.undo(change)
+        changes = latest_first(*self.histories())
+        for _ in self.pair.undo_each(change for _, change in changes):
             self.told_as_it_is()
         assert self.sources() == [{}, {}]
         self.nothing_is_odd()

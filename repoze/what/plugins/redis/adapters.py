@@ -22,7 +22,7 @@ from repoze.what.adapters import (
     is_one_name,
 )
 
-from .changes import Change, change_of, first_id_at, pages_of_entries
+from .changes import Change, Reading, change_of, first_id_at, pages_of_entries
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
@@ -395,7 +395,7 @@ class RedisAdapter(BaseSourceAdapter):
         pages = _pages_of_history(layout, first or b"-", last)
         return (change for page in pages for change in page if change.concerns(*names))
 
-    def undo(self, change: Change) -> None:
+    def undo(self, change: Change, reading: Reading | None = None) -> None:
         """Undo *change*, exactly, or not at all.
 
         What it added is taken out, what it removed is put back; a section that it deleted is there
@@ -405,6 +405,8 @@ class RedisAdapter(BaseSourceAdapter):
 
         :param change: what `history` has yielded. If it renamed or deleted a group with its
             permissions, it is for the `undo` of the pair.
+        :param reading: what has been read of the history to undo another change before this one;
+            `.Adapters.undo_each` sees to that.
         :raises UndoRefused: where it is not in the history any more, or undone already; where a
             later change, which the error names, is in the way; where the source is not as it was
             left; or where *history* is 0.
@@ -412,7 +414,7 @@ class RedisAdapter(BaseSourceAdapter):
         """
         layout = self._layout_to_undo(change)
         self._check_writable()
-        undo(layout, change)
+        undo(layout, change, reading or Reading())
 
     def _layout_to_undo(self, change: Change) -> IndexedLayout:
         if not isinstance(change, Change):
@@ -711,10 +713,16 @@ class RedisGroupAdapter(RedisAdapter):
         revoked = layouts[0].delete_group(layouts[1], encode_for_write(group))
         return None if revoked is None else decode_all(revoked)
 
-    def undo_with_permissions(self, change: Change, permissions: SourceAdapter) -> bool:
+    def undo_with_permissions(
+        self,
+        change: Change,
+        permissions: SourceAdapter,
+        readings: tuple[Reading, Reading] | None = None,
+    ) -> bool:
         """Undo *change*, which renamed or deleted a group, in both sources at once.
 
         :param permissions: the adapter of the source of permissions.
+        :param readings: what has been read of the histories, as `undo` has it.
         :return: whether one script can change both sources; nothing is done elsewhere.
         :raises UndoRefused: as `undo` does.
         """
@@ -722,7 +730,7 @@ class RedisGroupAdapter(RedisAdapter):
         layouts = self._layouts_changed(permissions)
         if layouts is None:
             return False
-        undo_of_group(*layouts, change)
+        undo_of_group(*layouts, change, readings or (Reading(), Reading()))
         return True
 
     def _layouts_changed(

@@ -146,12 +146,28 @@ def first_id_at(when: datetime) -> bytes | None:
     return b"%d-0" % milliseconds if milliseconds > 0 else None
 
 
-def is_next(entry: Entry, following: Entry) -> bool:
-    """Whether no entry has been between these two, by what they say of the size of all."""
-    size = _BYTES_OF_ENTRY + sum(
-        len(value) for name, value in _pairs(following[1]) if name != b"total"
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An entry of the stream, as it was read."""
+
+    entry_id: bytes
+    change: Change | None
+    """What it tells of; `None` where that is none of our changes."""
+    size: int
+    total: float
+    """The size of all up to this one, as it says."""
+
+    def follows(self, other: "Noted") -> bool:
+        """Whether no entry has been between *other* and this one, by what they say of the size."""
+        return self.total == other.total + self.size
+
+
+def noted(entry: Entry) -> Noted:
+    """Return what there is to know of *entry*."""
+    values = (value for name, value in _pairs(entry[1]) if name != b"total")
+    return Noted(
+        entry[0], change_of(*entry), _BYTES_OF_ENTRY + sum(map(len, values)), _total_of(entry)
     )
-    return _total_of(following) == _total_of(entry) + size
 
 
 def _pairs(fields: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -183,3 +199,47 @@ def pages_of_entries(
         length = sum(len(text) for _, fields in entries for text in fields)
         wanted = count * 2 if length < _LONG_PAGE else count // 2
         count = min(max(wanted, _FEWEST_CHANGES_AT_A_TIME), _MOST_CHANGES_AT_A_TIME)
+
+
+class Reading:
+    """What has been read of a history, from the latest entry on.
+
+    What is undone after another change needs to read no more than what has come since, and what
+    is older than that.
+    """
+
+    def __init__(self) -> None:
+        self._noted: list[Noted] = []
+
+    def entries(
+        self, read: Callable[[bytes, bytes, int], list[Entry]], first: bytes
+    ) -> Iterator[Noted]:
+        """Yield the entries from *first* on, the latest first, and those of before that are known.
+
+        :param read: as `pages_of_entries` has it.
+        """
+        self._noted = self._since_the_latest(read) + self._noted
+        known = list(self._noted)
+        yield from known
+        last = b"(" + known[-1].entry_id if known else b"+"
+        for page in pages_of_entries(read, first, last):
+            found = list(map(noted, page))
+            self._noted += found
+            yield from found
+
+    def forget(self) -> None:
+        """Let nothing be known: it may be of what is not there any more."""
+        self._noted = []
+
+    def _since_the_latest(self, read: Callable[[bytes, bytes, int], list[Entry]]) -> list[Noted]:
+        """Return what has come; where the latest one is not there any more, nothing is known."""
+        if not self._noted:
+            return []
+        latest = self._noted[0]
+        since = [
+            noted(entry) for page in pages_of_entries(read, latest.entry_id, b"+") for entry in page
+        ]
+        if since and since[-1] == latest:
+            return since[:-1]
+        self.forget()
+        return []

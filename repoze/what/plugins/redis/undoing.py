@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from repoze.what.adapters import AdapterError, SourceError
 
-from .changes import Change, Entry, change_of, is_next
+from .changes import Change, Noted
 from .names import decode, described, some
 
 # Of these each half is in a source of its own.
@@ -80,7 +80,7 @@ def in_force(changes: Iterable[Change]) -> Iterator[Change]:
                 yield each
 
 
-def find_place(entries: Iterable[Entry], token: str) -> Place | None:
+def find_place(entries: Iterable[Noted], token: str) -> Place | None:
     """Return where the change with that token is among *entries*, the latest first.
 
     :return: `None` where it is not there.
@@ -89,9 +89,8 @@ def find_place(entries: Iterable[Entry], token: str) -> Place | None:
     later: list[Change] = []
     following, is_whole = None, True
     for entry in entries:
-        is_whole = is_whole and (following is None or is_next(entry, following))
-        following = entry
-        change = change_of(*entry)
+        is_whole = is_whole and (following is None or following.follows(entry))
+        following, change = entry, entry.change
         if change is None:
             is_whole = False
         elif change.token == token:
@@ -102,7 +101,7 @@ def find_place(entries: Iterable[Entry], token: str) -> Place | None:
                     "what else has been changed. Make the opposite change yourself",
                 )
             _refuse_if_in_the_way(change, later)
-            return Place(change, entry[0], later[0].token if later else token)
+            return Place(change, entry.entry_id, later[0].token if later else token)
         else:
             later.append(change)
     return None

@@ -115,15 +115,17 @@ def _undo_all(sources: Sources, note: str | None, *, yes: bool, leave_permission
     if len(changes) > _SHOWN:
         click.echo(f"  and {len(changes) - _SHOWN:,} more", err=True)
     ask("Go on?", yes=yes)
-    for done, (kind, change) in enumerate(changes):
-        try:
-            sources.adapters.undo(change)
-        except AdapterError as error:
-            raise Failure(
-                f"{done:,} of {count(len(changes), 'change')} undone, then stopped at "
-                f"{short(change.token)}, {told(kind, change)}. {error} Run it again when that is "
-                "seen to: it goes on with what is left."
-            ) from error
+    undone = 0
+    try:
+        for _ in sources.adapters.undo_each(change for _, change in changes):
+            undone += 1
+    except AdapterError as error:
+        kind, change = changes[undone]
+        raise Failure(
+            f"{undone:,} of {count(len(changes), 'change')} undone, then stopped at "
+            f"{short(change.token)}, {told(kind, change)}. {error} Run it again when that is "
+            "seen to: it goes on with what is left."
+        ) from error
     click.echo(f"{count(len(changes), 'change')} undone.")
     if not leave_permissions:
         _report_leftovers(sources, changes)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import redis
 
 from repoze.what.acting import acting
 from repoze.what.adapters import AdapterError
-from repoze.what.plugins.redis.changes import Entry, first_id_at, pages_of_entries
+from repoze.what.plugins.redis.changes import Entry, Reading, first_id_at
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
@@ -237,16 +236,16 @@ class IndexedLayout(Layout):
         database = self._database if before_write else self.reader
         return database.run(Operation("history"), read)
 
-    def place_of(self, token: str, since: datetime | None = None) -> Place | None:
+    def place_of(self, token: str, reading: Reading, since: datetime | None = None) -> Place | None:
         """Return where the change with that token is in the history; `None` where it is not.
 
+        :param reading: what has been read of it, and what is read now.
         :param since: when it was made, if that is known, so that nothing older is read.
         :raises UndoRefused: where something later is in the way of undoing it.
         """
         first = None if since is None else first_id_at(since)
         read = partial(self.read_history, before_write=True)
-        pages = pages_of_entries(read, first or b"-", b"+")
-        return find_place(chain.from_iterable(pages), token)
+        return find_place(reading.entries(read, first or b"-"), token)
 
     def undo(self, token: str, place: Place) -> None:
         """Take back the change with that token, which is in its *place*.

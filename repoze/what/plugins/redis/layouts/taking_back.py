@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from repoze.what.plugins.redis.changes import Change
+from repoze.what.plugins.redis.changes import Change, Reading
 from repoze.what.plugins.redis.undoing import (
     GoneOn,
     Place,
@@ -19,46 +19,55 @@ from .indexed import IndexedLayout
 _MOST_ATTEMPTS = 10
 
 
-def undo(layout: IndexedLayout, change: Change) -> None:
+def undo(layout: IndexedLayout, change: Change, reading: Reading) -> None:
     """Undo *change* in the source of *layout*.
 
+    :param reading: what has been read of its history.
     :raises UndoRefused: where it cannot be undone exactly, or is of two sources.
     :raises SourceError: where others have written whenever it was tried.
     """
 
     def attempt() -> None:
-        place = layout.place_of(change.token, since=change.at)
+        place = layout.place_of(change.token, reading, since=change.at)
         if place is None or place.change != change:
             raise not_in_history(change, layout)
         if is_of_group(change):
             raise half_of_group(change)
         layout.undo(change.token, place)
 
-    _until_nobody_writes(attempt, layout, change)
+    _until_nobody_writes(attempt, layout, change, reading)
 
 
-def undo_of_group(layout: IndexedLayout, other: IndexedLayout, change: Change) -> None:
+def undo_of_group(
+    layout: IndexedLayout,
+    other: IndexedLayout,
+    change: Change,
+    readings: tuple[Reading, Reading],
+) -> None:
     """Undo *change*, which renamed or deleted a group, in both sources at once.
 
     :param layout: that of the groups, which `changes_with` that of the permissions.
+    :param readings: what has been read of the history of each.
     :raises UndoRefused: where it cannot be undone exactly.
     :raises SourceError: where others have written whenever it was tried.
     """
 
     def attempt() -> None:
         # Wherever it is: the entries of one change may have two ids, and so two times.
-        place = layout.place_of(change.token)
+        place = layout.place_of(change.token, readings[0])
         if place is None:
             raise not_in_history(change, layout)
-        of_permissions = other.place_of(change.token) if place.change.is_joint else None
-        if of_permissions is None and place.change.is_joint:
-            raise not_in_history(change, other)
+        of_permissions = None
+        if place.change.is_joint:
+            of_permissions = other.place_of(change.token, readings[1])
+            if of_permissions is None:
+                raise not_in_history(change, other)
         if change not in _changes(place, of_permissions):
             raise not_in_history(change, layout)
         if not layout.undo_group(other, change.token, place, of_permissions):
             raise no_one_step(change)
 
-    _until_nobody_writes(attempt, layout, change)
+    _until_nobody_writes(attempt, layout, change, *readings)
 
 
 def _changes(*places: Place | None) -> list[Change]:
@@ -66,11 +75,12 @@ def _changes(*places: Place | None) -> list[Change]:
 
 
 def _until_nobody_writes(
-    attempt: Callable[[], None], layout: IndexedLayout, change: Change
+    attempt: Callable[[], None], layout: IndexedLayout, change: Change, *readings: Reading
 ) -> None:
     for _ in range(_MOST_ATTEMPTS):
         try:
             return attempt()
         except GoneOn:
-            continue
+            for reading in readings:
+                reading.forget()
     raise others_are_writing(change, layout)
