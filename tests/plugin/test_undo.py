@@ -830,6 +830,9 @@ class TestPair:
             assert pair[index].get_all_sections() == {}
             with pytest.raises(UndoRefused, match="undone already"):
                 pair.undo(change)
+            pair[index].db_connection.delete(KEY.replace("permissions", pair[index].source_kind))
+            with pytest.raises(UndoRefused, match="not kept any more"):
+                pair.undo(change)
 
     def test_change_of_neither(self, pair, everything, server):
         other = RedisGroupAdapter(server.client(), namespace="other")
