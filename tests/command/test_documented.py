@@ -20,6 +20,7 @@ from repoze.what.plugins.redis.command.program import program
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "command-line.rst"
 BLOCK = re.compile(r"^\.\. code-block:: console\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+TOKEN = re.compile(r"\b[0-9a-f]{12}\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 QUICKSTART = """
 CREATE TABLE tg_user (user_id INTEGER PRIMARY KEY, user_name VARCHAR(16) UNIQUE);
@@ -53,9 +54,12 @@ class Shell:
         self._status = 0
         self._watching = None
         self._piped = ""
+        # The changes that the page shows, and those that there are.
+        self._changes = {}
 
     def run(self, command, shown):
         """Return what *command* prints; *shown* is what it should, with what somebody types."""
+        command = TOKEN.sub(lambda shown: self._changes[shown[0]], command)
         *before, command = command.split(" | ")
         self._piped = "".join(self.run(each, "") for each in before)
         name, *words = shlex.split(command)
@@ -104,7 +108,12 @@ class Shell:
             typed = io.BytesIO(self._piped.encode())
         result = self._run_program(*map(self._address, words), stdin=typed)
         self._status = result.exit_code
-        return result.output.replace(f"127.0.0.1:{self._server.port}", "localhost:6379")
+        there = TOKEN.findall(result.output)
+        self._changes |= dict(zip(TOKEN.findall(shown), there, strict=False))
+        output = result.output
+        for shown_token, token in self._changes.items():
+            output = output.replace(token, shown_token)
+        return output.replace(f"127.0.0.1:{self._server.port}", "localhost:6379")
 
     def _echo(self, words, _):
         assert words == ["$?"]

@@ -19,32 +19,42 @@ def replayed(changes, passed_at=None, passed=NOTHING):
         shift = passed_at.get(change.token, NOTHING)
         _end(sections, change.at + shift)
         ends = {name: end and end + shift for name, end in change.until.items()}
-        if change.operation == "create_section":
+        if change.effect == "created":
             assert change.section not in sections
-            sections[change.section] = {}
-        elif change.operation == "delete_section":
+            sections[change.section] = {item: ends.get(item) for item in change.added}
+        elif change.effect == "deleted":
             assert sections.pop(change.section).keys() == change.removed
-        elif change.new_section is not None:
+        elif change.effect == "renamed":
             assert change.new_section not in sections
             sections[change.new_section] = sections.pop(change.section)
-        elif change.operation == "set_until":
+        elif change.until_before:
             items = sections[change.section]
             [(item, end)] = ends.items()
             before = change.until_before[item]
-            assert items[item] == (before and before + shift)
+            # Where that is past by now, it is undone.
+            before = before and before + shift
+            is_over = before is not None and before <= change.at + shift
+            assert is_over or items[item] == before
             items[item] = end
+            _end(sections, change.at + shift)
         else:
-            assert change.added or change.removed
+            assert change.added or change.removed or change.undoes
             for section in change.sections:
-                items = sections[section]
-                assert change.removed <= items.keys()
-                assert not change.added & items.keys()
-                for item in change.removed:
-                    del items[item]
-                for item in change.added:
-                    items[item] = ends.get(section if change.removed else item)
+                _change(sections[section], section, change, ends)
     _end(sections, datetime.now(UTC) + passed)
     return {section: set(items) for section, items in sections.items()}
+
+
+def _change(items, section, change, ends):
+    assert change.removed <= items.keys()
+    had = section in change.had_added
+    assert change.added & items.keys() == (change.added if had else set())
+    if section not in change.kept_removed:
+        for item in change.removed:
+            del items[item]
+    for item in change.added:
+        if not had:
+            items[item] = ends.get(section if change.is_of_item else item)
 
 
 def _end(sections, now):

@@ -23,7 +23,7 @@ from repoze.what.plugins.redis import (
     RedisPermissionAdapter,
     copy_sections,
 )
-from repoze.what.plugins.redis.adapters import _LONG_PAGE
+from repoze.what.plugins.redis.changes import _LONG_PAGE
 from repoze.what.plugins.redis.layouts import indexed
 
 KEY = "{tests}:permissions:history"

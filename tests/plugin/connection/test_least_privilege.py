@@ -595,6 +595,23 @@ class TestGroupsWithTheirPermissions:
             self.fill(source, pair)
             self.check_refusal(guest, pair, name)
 
+    def test_undo(self, source, pair):
+        guest = self.guest(source, without(documented("indexed", "admin"), "+select"))
+        source.client.acl_log_reset()
+        for change, kind in (
+            *((change, "groups") for change in CHANGES.values()),
+            *(
+                (lambda pair, write=write: write(pair.permissions), "permissions")
+                for write in WRITES.values()
+            ),
+        ):
+            self.fill(source, pair)
+            change(guest)
+            guest.undo(next(getattr(pair, kind).history()))
+            assert pair.groups.get_all_sections() == {"staff": {"rosa"}}
+            assert pair.permissions.get_all_sections() == BEFORE
+        assert {entry["object"] for entry in source.client.acl_log()} <= CLIENT_INFO
+
     @pytest.mark.parametrize("name", CHANGES)
     @pytest.mark.parametrize("kind", KINDS)
     def test_who_may_write_one_of_them(self, source, pair, kind, name):

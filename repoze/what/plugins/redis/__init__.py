@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
     from .renaming import LeftPermissions, RenamingInterrupted
+    from .undoing import UndoRefused
 
 __all__ = [
     "AdapterError",
@@ -45,6 +46,7 @@ __all__ = [
     "SourceError",
     "SourceUnavailable",
     "TooFewReplicas",
+    "UndoRefused",
     "adapters_from_settings",
     "copy_sections",
     "make_metadata_provider",
@@ -75,6 +77,7 @@ _MODULES = {
     "SourceError": "repoze.what.adapters",
     "SourceUnavailable": "repoze.what.adapters",
     "TooFewReplicas": ".layouts.replication",
+    "UndoRefused": ".undoing",
     "adapters_from_settings": ".pair",
     "copy_sections": ".copying",
     "make_metadata_provider": ".paste",
@@ -92,6 +95,7 @@ _SUBMODULES = {
     "near_cache",
     "pair",
     "settings",
+    "undoing",
 }
 
 

@@ -23,7 +23,7 @@ from repoze.what.adapters import (
     is_one_name,
 )
 
-from .changes import Change, change_of, first_id_at
+from .changes import Change, Reading, change_of, first_id_at, pages_of_entries
 from .connection.clients import client_of_database
 from .connection.cluster import ClusterDatabase
 from .connection.database import WATCH_EVERY, Database, ServerDatabase
@@ -33,6 +33,7 @@ from .layouts.indexed import IndexedLayout, IndexKeys
 from .layouts.layout import Layout
 from .layouts.plain import PlainLayout
 from .layouts.saving import Save, Saving
+from .layouts.taking_back import undo, undo_of_group
 from .names import (
     Name,
     decode,
@@ -52,10 +53,6 @@ Adapter = TypeVar("Adapter", bound="RedisAdapter")
 _ANSWERS = 10_000
 # About how many changes a history keeps where no number is given.
 _CHANGES = 10_000
-# Of changes of a few names each, as many as take the server some milliseconds.
-_FEWEST_CHANGES_AT_A_TIME, _MOST_CHANGES_AT_A_TIME = 10, 1000
-# A page of them that is longer is followed by one of fewer.
-_LONG_PAGE = 256 * 1024
 _MAX_STALENESS, _MAX_AGE = 1.0, 60.0
 _NO_HISTORY = (
     "A source on the plain layout has no history: beside the sections there is no room for it. "
@@ -490,6 +487,32 @@ class RedisAdapter(BaseSourceAdapter):
             return self._layout
         raise SourceError(f"{why} ({self._database}).", written=False)
 
+    def undo(self, change: Change, reading: Reading | None = None) -> None:
+        """Undo *change*, exactly, or not at all.
+
+        What it added is taken out, what it removed is put back; a section that it deleted is there
+        again with its items, one that it created is gone, one that it renamed has its old name
+        and the items of now. The undo is noted in the history as other changes are, and can be
+        undone. It is for the indexed layout.
+
+        :param change: what `history` has yielded. If it renamed or deleted a group with its
+            permissions, it is for the `undo` of the pair.
+        :param reading: what has been read of the history to undo another change before this one;
+            `.Adapters.undo_each` sees to that.
+        :raises UndoRefused: where it is not in the history any more, or undone already; where a
+            later change, which the error names, is in the way; where the source is not as it was
+            left; or where *history* is 0.
+        :raises SourceError: where others write all the time, or the source is on the plain layout.
+        """
+        layout = self._layout_to_undo(change)
+        self._check_writable()
+        undo(layout, change, reading or Reading())
+
+    def _layout_to_undo(self, change: Change) -> IndexedLayout:
+        if not isinstance(change, Change):
+            raise TypeError(f"a Change of history() is undone, not {described(change)}")
+        return self._indexed_layout(_NO_HISTORY)
+
     def count_items(self, section: Name) -> int:
         """Return how many items *section* has, which is quick however many they are.
 
@@ -780,6 +803,26 @@ class RedisGroupAdapter(RedisAdapter):
         revoked = layouts[0].delete_group(layouts[1], name, map(encode_for_write, ends))
         return None if revoked is None else decode_all(revoked)
 
+    def undo_with_permissions(
+        self,
+        change: Change,
+        permissions: SourceAdapter,
+        readings: tuple[Reading, Reading] | None = None,
+    ) -> bool:
+        """Undo *change*, which renamed or deleted a group, in both sources at once.
+
+        :param permissions: the adapter of the source of permissions.
+        :param readings: what has been read of the histories, as `undo` has it.
+        :return: whether one script can change both sources; nothing is done elsewhere.
+        :raises UndoRefused: as `undo` does.
+        """
+        self._layout_to_undo(change)
+        layouts = self._layouts_changed(permissions)
+        if layouts is None:
+            return False
+        undo_of_group(*layouts, change, readings or (Reading(), Reading()))
+        return True
+
     def _layouts_changed(
         self, permissions: SourceAdapter
     ) -> tuple[IndexedLayout, IndexedLayout] | None:
@@ -866,7 +909,7 @@ _LOOKUPS = (
 _STEPS = (
     *(*_LOOKUPS, "get_section_names", "edit_section", "delete_section", "include_item"),
     *("include_items", "exclude_item", "exclude_items", "remove_item", "rename_item"),
-    *("_merge_item", "_check_writable"),
+    *("_merge_item", "_check_writable", "undo"),
 )
 
 
@@ -899,17 +942,9 @@ def _sibling(permissions: SourceAdapter) -> RedisPermissionAdapter | None:
 
 
 def _pages_of_history(layout: IndexedLayout, first: bytes, last: bytes) -> Iterator[list[Change]]:
-    count = _FEWEST_CHANGES_AT_A_TIME
-    while True:
-        entries = layout.read_history(first, last, count)
+    for entries in pages_of_entries(layout.read_history, first, last):
         changes = (change_of(*entry) for entry in entries)
         yield [change for change in changes if change is not None]
-        if len(entries) < count:
-            return
-        last = b"(" + entries[-1][0]
-        length = sum(len(text) for _, fields in entries for text in fields)
-        wanted = count * 2 if length < _LONG_PAGE else count // 2
-        count = min(max(wanted, _FEWEST_CHANGES_AT_A_TIME), _MOST_CHANGES_AT_A_TIME)
 
 
 def _id_at(name: str, when: datetime | None) -> bytes | None:

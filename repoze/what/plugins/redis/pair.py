@@ -1,15 +1,17 @@
 """Settings of an application, as configuration files have them: from text to both adapters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from repoze.what.adapters import find_both
 
 from .adapters import RedisGroupAdapter, RedisPermissionAdapter
+from .changes import Change, Reading
 from .names import Name, decode, encode, encode_for_write
 from .renaming import delete_in_steps, ends_while_renamed, rename_in_steps
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
+from .undoing import NotInHistory, is_of_group, no_one_step
 
 _DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
@@ -128,6 +130,53 @@ class Adapters(NamedTuple):
             ends = ends_while_renamed(name)
             revoked = self.groups.delete_with_permissions(name, self.permissions, ends)
         return delete_in_steps(self, name) if revoked is None else revoked
+
+    def undo(self, change: Change) -> None:
+        """Undo *change* of either source, exactly, or not at all.
+
+        One that renamed or deleted a group is undone in both sources at once, which takes what
+        makes it one step: see `rename_group`.
+
+        :param change: what `~RedisGroupAdapter.history` of either adapter has yielded.
+        :raises UndoRefused: as the adapters do, and where one that is of both sources cannot be
+            undone in one step.
+        :raises SourceError: as the adapters do.
+        """
+        for _ in self.undo_each([change]):
+            pass
+
+    def undo_each(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Undo *changes*, one after the other, and yield each when it is undone.
+
+        Each is undone as `undo` does, and where one is refused, those before it stay undone. It is
+        for many, such as those of an import, the latest first: their histories are read once.
+
+        :param changes: what `~RedisGroupAdapter.history` of either adapter has yielded.
+        :raises UndoRefused: as `undo` does, and what else that raises.
+        """
+        readings = Reading(), Reading()
+        for change in changes:
+            self._undo(change, readings)
+            yield change
+
+    def _undo(self, change: Change, readings: tuple[Reading, Reading]) -> None:
+        if isinstance(change, Change) and is_of_group(change):
+            if not (
+                self._is_ours()
+                and self.groups.undo_with_permissions(change, self.permissions, readings)
+            ):
+                raise no_one_step(change)
+            return
+        # Of two, one may be on the plain layout.
+        pairs = list(zip(self, readings, strict=True))
+        first, *others = [each for each in pairs if each[0].namespace is not None] or pairs
+        try:
+            first[0].undo(change, first[1])
+        except NotInHistory:
+            if not others:
+                raise
+            [(other, reading)] = others
+            other.undo(change, reading)
 
     def _is_ours(self) -> bool:
         # What stands in front of an adapter, and passes on what it does not have, is not.

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import click
 from click.shell_completion import (
@@ -15,6 +16,7 @@ from click.shell_completion import (
 )
 
 from repoze.what.adapters import AdapterError
+from repoze.what.plugins.redis.undoing import short
 
 from .failures import Failure
 from .sources import Sources
@@ -24,6 +26,9 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 # A shell takes the others for commands, patterns, variables or its own syntax, and whoever may name
 # a group or a user could have somebody else's shell run something. Nor can a name be an option.
 _LITERAL = re.compile(r"[A-Za-z0-9_./\u0080-\U0010ffff][A-Za-z0-9_./:@+\u0080-\U0010ffff-]*")
+
+# What is undone is mostly what was done just now.
+_MOST_CHANGES = 100
 
 
 def is_literal(name: str) -> bool:
@@ -47,6 +52,13 @@ def _users(sources: Sources) -> Iterable[str]:
     return set().union(*sources.groups.get_all_sections().values())
 
 
+def _changes(sources: Sources) -> Iterable[str]:
+    for adapter in sources.by_kind().values():
+        for change in islice(adapter.history(), _MOST_CHANGES):
+            yield short(change.token)
+
+
+complete_changes = _completion(_changes)
 complete_groups = _completion(lambda sources: sources.groups.get_section_names())
 complete_permissions = _completion(lambda sources: sources.permissions.get_section_names())
 complete_users = _completion(_users)

@@ -9,6 +9,7 @@ import click
 
 from repoze.what.plugins.redis.changes import Change
 from repoze.what.plugins.redis.names import described, some
+from repoze.what.plugins.redis.undoing import short
 from repoze.what.printable import printable
 
 from .completion import complete_groups, complete_permissions, complete_users
@@ -110,22 +111,26 @@ def _of_kind(kind: str, changes: Iterator[Change]) -> Iterator[tuple[str, Change
 def echo_change(kind: str, change: Change) -> None:
     """Print a *change* of a source of that *kind* on one line."""
     at = change.at.astimezone().isoformat(timespec="seconds")
+    click.echo(f"{at} {short(change.token)} {told(kind, change)}")
+
+
+def told(kind: str, change: Change) -> str:
+    """Return who made *change* of the source of that kind, what it did, and its note, in a line."""
     by = "somebody" if change.by is None else change.by
     one, several = _SECTIONS[kind]
     sections = f"{one if len(change.sections) == 1 else several} {some(change.sections)}"
+    undo = "" if change.undoes is None else f"undo of {short(change.undoes)}: "
     note = "" if change.note is None else f" ({change.note})"
-    click.echo(printable(f"{at} {by}: {sections}: {_in_words(kind, change)}{note}"))
+    return printable(f"{by}: {undo}{sections}: {_in_words(change)}{note}")
 
 
-def _in_words(kind: str, change: Change) -> str:
+def _in_words(change: Change) -> str:
     """Return what became of the sections, as ``watch`` says it."""
-    if change.operation == "create_section":
-        return "created"
     if change.new_section is not None:
         return f"renamed {described(change.new_section)}"
-    if change.operation == "delete_section" or (
-        change.operation == "delete_group" and kind == "groups"
-    ):
+    if change.effect == "created":
+        return f"created, with {some(change.added)}" if change.added else "created"
+    if change.effect == "deleted":
         return f"deleted, with {some(change.removed)}" if change.removed else "deleted"
     parts = (("removed", change.removed), ("added", change.added))
     return ", ".join(f"{some(items)} {what}" for what, items in parts if items)
@@ -138,10 +143,14 @@ def change_as_json(kind: str, change: Change) -> dict[str, object]:
         "token": change.token,
         "time": change.at.isoformat(timespec="milliseconds"),
         "operation": change.operation,
+        "effect": change.effect,
         "sections": change.sections,
         "new_section": change.new_section,
         "added": sorted(change.added),
         "removed": sorted(change.removed),
+        "had_added": sorted(change.had_added),
+        "kept_removed": sorted(change.kept_removed),
         "by": change.by,
         "note": change.note,
+        "undoes": change.undoes,
     }

@@ -23,13 +23,13 @@ def noted(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--note",
             metavar="TEXT",
-            callback=_refuse_empty,
+            callback=refuse_empty,
             help="What there is to say of it in the history, such as the number of a ticket.",
         ),
         click.option(
             "--by",
             metavar="NAME",
-            callback=_refuse_empty,
+            callback=refuse_empty,
             help="Who does it, for the history. Without it, your login name.",
         ),
     ):
@@ -37,7 +37,11 @@ def noted(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_note
 
 
-def _refuse_empty(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+def refuse_empty(_context: click.Context, _option: click.Parameter, text: str | None) -> Any:
+    """Return the *text* of an option, which is not empty.
+
+    :raises click.BadParameter: where it is.
+    """
     if text == "":
         raise click.BadParameter("it is empty.")
     return text

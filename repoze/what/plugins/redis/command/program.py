@@ -23,6 +23,7 @@ _COMMANDS = {
     "can": ".lookups:can",
     "who-can": ".lookups:who_can",
     "history": ".history:history",
+    "undo": ".undoing:undo",
     "check": ".review:check",
     "repair": ".review:repair",
     "export": ".transfer:export",

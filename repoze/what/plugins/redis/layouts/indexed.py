@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis import InvalidResponse
 
 from repoze.what.acting import acting
 from repoze.what.adapters import AdapterError, ItemPresentError, SourceError
+from repoze.what.plugins.redis.changes import Entry, Reading, first_id_at
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
@@ -21,6 +23,7 @@ from repoze.what.plugins.redis.names import decode, decode_all, described, encod
 from repoze.what.plugins.redis.near_cache.cache import NearCache
 from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
 from repoze.what.plugins.redis.times import shown, time_of
+from repoze.what.plugins.redis.undoing import Place, find_place, keeps_none, refusal_of
 
 from .layout import Answer, Layout, Write, lasts, no_section
 from .scripts import script
@@ -149,6 +152,7 @@ class IndexedLayout(Layout):
             "set_until": ("indexed/ending",),
             "remove_item": ("indexed/memberships",),
             "rename_item": ("indexed/memberships",),
+            "undo": ("indexed/undoing",),
         }.items()
     }
     # Those of both kinds.
@@ -157,6 +161,11 @@ class IndexedLayout(Layout):
             *(*_FOR_WRITES, "indexed/memberships", "indexed/grants"), f"indexed/{operation}"
         )
         for operation in ("rename_group", "delete_group")
+    } | {
+        "undo": script(
+            *(*_FOR_WRITES, "indexed/memberships", "indexed/grants", "indexed/undoing"),
+            "indexed/undo_group",
+        )
     }
 
     def __init__(
@@ -177,6 +186,9 @@ class IndexedLayout(Layout):
         self._marked: set[frozenset[bytes]] = set()
         # The latest write that is known to have been done: none, at first.
         self._known = b""
+
+    def __str__(self) -> str:
+        return str(self._database)
 
     def find_sections(self, items: Sequence[bytes]) -> tuple[Iterable[bytes], float]:  # noqa: D102
         keys = [self.keys.item_prefix + item for item in items]
@@ -306,19 +318,61 @@ class IndexedLayout(Layout):
         self._carry_out(self._write_of(operation, ending))
 
     def read_history(
-        self, first: bytes, last: bytes, count: int
-    ) -> list[tuple[bytes, list[bytes]]]:
+        self, first: bytes, last: bytes, count: int, *, before_write: bool = False
+    ) -> list[Entry]:
         """Return the latest *count* entries of the history from *first* to *last*, latest first.
 
-        Each is its id, and its fields with their values in turn.
+        :param before_write: whether a write depends on it, so that no replica is asked.
         """
 
-        def read(exchange: Exchange) -> list[tuple[bytes, list[bytes]]]:
+        def read(exchange: Exchange) -> list[Entry]:
             reply = exchange.send("XREVRANGE", self.keys.history, last, first, "COUNT", count)
             entries = [array(entry, length=2) for entry in array(reply)]
             return [(*texts([entry_id]), array(texts(fields))) for entry_id, fields in entries]
 
-        return self.reader.run(Operation("history"), read)
+        database = self._database if before_write else self.reader
+        return database.run(Operation("history"), read)
+
+    def place_of(self, token: str, reading: Reading, since: datetime | None = None) -> Place | None:
+        """Return where the change with that token is in the history; `None` where it is not.
+
+        :param reading: what has been read of it, and what is read now.
+        :param since: when it was made, if that is known, so that nothing older is read.
+        :raises UndoRefused: where something later is in the way of undoing it.
+        """
+        first = None if since is None else first_id_at(since)
+        read = partial(self.read_history, before_write=True)
+        return find_place(reading.entries(read, first or b"-"), token)
+
+    def undo(self, token: str, place: Place) -> None:
+        """Take back the change with that token, which is in its *place*.
+
+        :raises UndoRefused: where the source is not as the change has left it.
+        :raises GoneOn: where the history is not as it was.
+        """
+        self._check_history()
+        write = self._write_of(Operation("undo", (encode_text(token),), is_write=True))
+        self._carry_out(replace(write, arguments=(*write.arguments, *_arguments(place))))
+
+    def undo_group(
+        self, other: "IndexedLayout", token: str, place: Place, of_other: Place | None
+    ) -> bool:
+        """Take back that a group was renamed or deleted, here and in *other*.
+
+        :param other: what this one `changes_with`.
+        :param of_other: the place of the change in *other*, where the group had permissions.
+        :return: whether the server has one script change both. Nothing is done elsewhere.
+        :raises UndoRefused: where a source is not as the change has left it.
+        :raises GoneOn: where a history is not as it was.
+        """
+        self._check_history()
+        other._check_history()  # noqa: SLF001 - its sibling
+        places = (*_arguments(place), *_arguments(of_other))
+        return self._change_with(other, "undo", (encode_text(token),), *places) is not None
+
+    def _check_history(self) -> None:
+        if not self._history:
+            raise keeps_none(self._database)
 
     @property
     def key_patterns(self) -> list[tuple[bytes, bytes | None]]:  # noqa: D102
@@ -382,7 +436,8 @@ class IndexedLayout(Layout):
             # As in `_run`, which sees to the near cache of this one.
             near_cache = other._near_cache  # noqa: SLF001 - its sibling
             if near_cache is not None:
-                near_cache.forget(groups)
+                # An undo is about a change, which may be of any of them.
+                near_cache.forget(None if name == "undo" else groups)
 
     def _scan_sections(self, exchange: Exchange, cursor: bytes, count: int) -> Any:
         return exchange.send("SSCAN", self.keys.sections, cursor, "COUNT", count)
@@ -485,7 +540,11 @@ class IndexedLayout(Layout):
                     f"written ({self._database}).",
                     written=False,
                 )
-        return _refusal_of_group(reply, names) or super()._refusal(reply, names)
+        return (
+            _refusal_of_group(reply, names)
+            or refusal_of(decode(names[0]), reply)
+            or super()._refusal(reply, names)
+        )
 
 
 def _refusal_of_group(reply: Sequence[bytes], names: Sequence[bytes]) -> AdapterError | None:
@@ -524,6 +583,11 @@ def _present_for_a_time(
         f"Section {listed((section,))} has {told} already ({database}). What says anew until when "
         "is set_until."
     )
+
+
+def _arguments(place: Place | None) -> tuple[bytes, bytes]:
+    """Return what ``undoing.lua`` is told of *place*."""
+    return (b"", b"") if place is None else (place.entry_id, encode_text(place.latest))
 
 
 def _has_forgotten() -> redis.ResponseError:

@@ -13,16 +13,19 @@ if not has_section(group) then
 end
 local users, ends = probe_section(group)
 local in_for_a_time, with_ends = lasting_of(ends)
+local permissions = permissions_of(group)
+local is_joint = #permissions.all > 0 and '1'
 will_move(ends, group)
 will_change(1, 'delete_group', {
   sections = packed({group}), removed = packed(both(users, in_for_a_time)), ends = packed(with_ends),
+  effect = 'deleted', is_joint = is_joint,
 })
-local permissions = permissions_of(group)
 enter(2)
 will_leave(group, permissions, permissions.named)
-if #permissions.all > 0 then
+if is_joint then
   will_change(2, 'delete_group', {
     sections = packed(permissions.all), removed = packed({group}), ends = packed(permissions.with_ends),
+    is_joint = is_joint,
   })
 end
 enter(1)

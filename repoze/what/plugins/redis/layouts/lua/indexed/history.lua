@@ -63,11 +63,20 @@ local function first_kept(key, total)
   end
 end
 
+-- What is noted of some changes only: packed, the items, or the sections of one item, that are or were in
+-- for a time, with their ends in turn, and what an end was before it was set anew; that another source
+-- changes with this one; which of its sections, packed, had what was added before, and which keep what was
+-- removed; that nothing can take it back; and of an undo, what came of the sections, which change it undoes,
+-- and what operation that was, where it is no undo itself.
+local MORE = {
+  'ends', 'ends_before', 'is_joint', 'had_added', 'kept_removed', 'is_final', 'effect', 'undoes',
+  'undone_operation',
+}
+
 -- Takes down what is going to change in the number-th source, and reads the key of its history.
 --
--- change.sections, .added and .removed are packed; .new_section is a name. So is .ends: the items, or
--- sections of one item, with their ends in turn, of those that are or were in for a time; .ends_before is
--- what it was, where the end is what has changed. Each may be left out.
+-- change.sections, .added and .removed are packed; .new_section is a name. Each may be left out, and so
+-- may those of MORE.
 local function will_change(number, operation, change)
   if not KEEPS_HISTORY then
     return
@@ -82,11 +91,15 @@ local function will_change(number, operation, change)
     'new_section', change.new_section or '',
     'added', change.added or '',
     'removed', change.removed or '',
-    'ends', change.ends or '',
-    'ends_before', change.ends_before or '',
     'by', ARGV[5],
     'note', ARGV[6],
   }
+  for i = 1, #MORE do
+    if change[MORE[i]] and change[MORE[i]] ~= '' then
+      fields[#fields + 1] = MORE[i]
+      fields[#fields + 1] = change[MORE[i]]
+    end
+  end
   local total = total_of(latest) + BYTES_OF_ENTRY
   for i = 2, #fields, 2 do
     total = total + #fields[i]

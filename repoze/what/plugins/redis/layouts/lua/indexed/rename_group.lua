@@ -25,15 +25,18 @@ if #left > 0 then
 end
 local users, ends = probe_section(group)
 probe(section_key(new_group))
-will_move(ends, group, new_group)
-will_change(1, 'rename_group', {sections = packed({group}), new_section = new_group})
 local permissions = permissions_of(group)
+local is_joint = #permissions.all > 0 and '1'
+will_move(ends, group, new_group)
+will_change(1, 'rename_group', {
+  sections = packed({group}), new_section = new_group, is_joint = is_joint,
+})
 enter(2)
 will_rename(group, new_group, permissions)
-if #permissions.all > 0 then
+if is_joint then
   will_change(2, 'rename_group', {
     sections = packed(permissions.all), added = packed({new_group}), removed = packed({group}),
-    ends = packed(permissions.with_ends),
+    ends = packed(permissions.with_ends), is_joint = is_joint,
   })
 end
 enter(1)
