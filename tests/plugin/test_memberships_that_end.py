@@ -343,6 +343,26 @@ class TestWrites:
         assert source.rename_item("a", "old") == {"read"}
         assert source.find_sections("old") == {"read"}
 
+    def test_item_that_was_there_before_under_the_new_name(self, source, raw):
+        source.include_item("edit", "new", until=HOUR)
+        let_pass(raw, HOUR)
+        source.rename_item("staff", "new")
+        assert source.find_sections("new") == {"edit"}
+        assert source.check() == []
+
+    @pytest.mark.parametrize("new_name", [None, "b"])
+    def test_end_that_the_index_alone_has_is_not_made_true(self, source, raw, new_name):
+        source.include_item("edit", "a", until=HOUR)
+        end = source.until_of("edit")["a"]
+        raw.zadd(PREFIX + "item-until:a", {"edit": 5e12})
+        if new_name is None:
+            source.remove_item("a")
+        else:
+            source.rename_item("a", new_name)
+        assert source.until_of("edit") == ({} if new_name is None else {new_name: end})
+        assert dict(next(source.history()).until) == {"edit": end}
+        assert source.check() == []
+
     def test_items_that_become_one_have_what_either_had(self, source):
         create_sections(source, {"third": ["a"], "fourth": []})
         for section, item, hours in (
@@ -489,6 +509,33 @@ class TestFaults:
         client.execute_command(
             *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "+@all", *patterns),
             *(f"~{PREFIX}item:staff", f"~{PREFIX}item:admins", f"%R~{PREFIX}*"),
+        )
+        guest = RedisPermissionAdapter(
+            server.client(username="guest", password="guest"), namespace="tests"
+        )
+        before = stored(raw)
+        try:
+            WRITES[name](guest)
+        except SourceError as error:
+            assert error.written is False  # noqa: PT017
+            assert stored(raw) == before
+        finally:
+            client.execute_command("ACL", "DELUSER", "guest")
+        assert timed.check() == []
+
+    @pytest.mark.parametrize("key", KEYS)
+    @pytest.mark.parametrize("name", WRITES)
+    def test_key_that_may_not_be_added_to(self, server, timed, raw, name, key):
+        """As a selector of the server's ACL can say, from Redis 7.0 on."""
+        command = "zadd" if "until" in key else "sadd"
+        client = server.client()
+        if tuple(map(int, client.info("server")["redis_version"].split(".")[:2])) < (7, 0):
+            pytest.skip("before Redis 7.0 there are no selectors")
+        more = (*KEYS, "history", "done", "done:", "format", "item:staff", "item:admins")
+        keys = " ".join(f"~{PREFIX}{each}" for each in more if each != key)
+        client.execute_command(
+            *("ACL", "SETUSER", "guest", "reset", "on", ">guest", "~*", "+@all", f"-{command}"),
+            f"(+{command} {keys})",
         )
         guest = RedisPermissionAdapter(
             server.client(username="guest", password="guest"), namespace="tests"

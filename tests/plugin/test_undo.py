@@ -1293,3 +1293,39 @@ def _let_history_pass(source, time):
                 lengths = b" ".join(b"%d" % len(part) for part in earlier)
                 fields[name] = lengths + b"\n" + b"".join(earlier)
         raw.xadd(key, fields, id=entry_id)
+
+
+def test_permission_of_a_group_that_is_gone(server):
+    """It would come to whoever makes a group of that name."""
+    client = server.client()
+    pair = Adapters(
+        RedisGroupAdapter(client, namespace="tests"),
+        RedisPermissionAdapter(client, namespace="tests"),
+    )
+    create_sections(pair.groups, {"editors": ["ben"]})
+    create_sections(pair.permissions, {"publish": ["editors"]})
+    pair.permissions.exclude_item("publish", "editors")
+    change = next(pair.permissions.history())
+    for gone in (
+        lambda: pair.delete_group("editors"),
+        lambda: pair.rename_group("editors", "writers"),
+    ):
+        gone()
+        with pytest.raises(UndoRefused, match=r"in its way is (delete|rename)_group") as raised:
+            pair.undo(change)
+        assert pair.permissions.find_sections("editors") == set()
+        pair.undo(raised.value.later)
+    pair.undo(change)
+    assert pair.permissions.find_sections("editors") == {"publish"}
+
+
+def test_what_is_over_goes_where_somebody_is_put_in_for_good(source):
+    source.exclude_item("edit", "staff")
+    source.include_item("edit", "staff", until=HOUR)
+    let_pass(source.db_connection, HOUR)
+    _let_history_pass(source, HOUR)
+    included, excluded, *_ = source.history()
+    source.undo(included)
+    source.undo(excluded)
+    assert source.find_sections("staff") == {"edit"}
+    assert source.check() == []

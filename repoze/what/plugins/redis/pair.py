@@ -1,6 +1,7 @@
 """Settings of an application, as configuration files have them: from text to both adapters."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from repoze.what.adapters import find_both
@@ -11,7 +12,7 @@ from .names import Name, decode, encode, encode_for_write
 from .renaming import delete_in_steps, ends_while_renamed, rename_in_steps
 from .settings.options import OPTIONS, read_option, refuse_unknown
 from .settings.urls import client_and_arguments, known_options, url_or_environment
-from .undoing import NotInHistory, is_of_group, no_one_step
+from .undoing import NotInHistory, is_of_group, no_one_step, refuse_without_group
 
 _DATABASES = _GROUPS_DB, _PERMISSIONS_DB = "groups.db", "permissions.db"
 
@@ -167,6 +168,8 @@ class Adapters(NamedTuple):
             ):
                 raise no_one_step(change)
             return
+        if isinstance(change, Change):
+            self._refuse_without_group(change)
         # Of two, one may be on the plain layout.
         pairs = list(zip(self, readings, strict=True))
         first, *others = [each for each in pairs if each[0].namespace is not None] or pairs
@@ -177,6 +180,19 @@ class Adapters(NamedTuple):
                 raise
             [(other, reading)] = others
             other.undo(change, reading)
+
+    def _refuse_without_group(self, change: Change) -> None:
+        """Refuse to give permissions back to what has been deleted or renamed since.
+
+        Where the group had none, the history of the permissions does not tell of that. Whoever
+        makes a group of that name would have them.
+        """
+        if None in {self.groups.namespace, self.permissions.namespace} or not change.removed:
+            return
+        end = change.at + timedelta(milliseconds=1)
+        at_that_time = self.permissions.history(since=change.at, before=end)
+        if any(each.token == change.token for each in at_that_time):
+            refuse_without_group(change, self.groups.history(since=change.at))
 
     def _is_ours(self) -> bool:
         # What stands in front of an adapter, and passes on what it does not have, is not.

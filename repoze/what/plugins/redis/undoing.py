@@ -23,6 +23,7 @@ _DIFFERENCES = {
     b"also there": "section {} has {}, too",
 }
 _SHOWN_OF_TOKEN = 12
+_GONE = frozenset(("deleted", "renamed"))
 
 
 class UndoRefused(SourceError):  # noqa: N818 - it reads as what it reports
@@ -130,6 +131,16 @@ def _refuse_if_in_the_way(change: Change, later: Sequence[Change]) -> None:
         concerning = [each for each in standing if not names.isdisjoint(each.sections)]
         if _items_after(names, change.added, concerning) != change.added:
             raise _in_the_way(change, concerning[0])
+
+
+def refuse_without_group(change: Change, of_groups: Iterable[Change]) -> None:
+    """Raise `UndoRefused` where *change* took something from a group that has gone since.
+
+    :param of_groups: the changes of the groups from then on, the latest first.
+    """
+    for each in in_force(of_groups):
+        if each.effect in _GONE and not change.removed.isdisjoint(each.sections):
+            raise _in_the_way(change, each)
 
 
 def _names_since(change: Change, later: Sequence[Change]) -> set[str]:

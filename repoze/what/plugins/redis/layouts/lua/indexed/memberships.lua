@@ -12,7 +12,10 @@ local function memberships_of(item)
   found.named = without_mark(found.indexed)
   found.sections = sections_with(item, found.named)
   for section, ending in pairs(found.ends) do
-    if ending > now() and ending_of(section, item) and has_section(section) then
+    -- The section's, where the index has another.
+    local there = ending_of(section, item)
+    if ending > now() and there and has_section(section) then
+      ending = math.min(ending, there)
       found.lasting[#found.lasting + 1] = section
       found.with_ends[#found.with_ends + 1] = section
       found.with_ends[#found.with_ends + 1] = string.format('%.0f', ending)
@@ -53,7 +56,8 @@ local function will_rename(item, new_item, found)
   will_leave(item, found, found.sections)
   probe(item_key(new_item))
   for i = 1, #found.sections do
-    if ending_of(found.sections[i], new_item) then
+    -- What is over by now goes, too.
+    if redis.call('ZSCORE', section_ends_key(found.sections[i]), new_item) then
       will_end(found.sections[i], new_item, false)
     end
   end

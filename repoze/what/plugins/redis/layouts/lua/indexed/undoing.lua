@@ -258,6 +258,7 @@ function BACK.changed(entry)
       return nil, {'no section now', section}
     end
     local step = {section = section, out = {}, back = {}}
+    will_clear(section)
     local is_changed = false
     -- Notes that an item goes out of the section, or comes back; what is over by now does neither.
     local function note(item, list, goes_to, is_moving, ending)

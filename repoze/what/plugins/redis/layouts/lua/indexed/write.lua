@@ -369,11 +369,16 @@ local function begin(is_adding)
     end
     if #endings > 0 then
       redis.call('ZADD', source.scratch, 'XX', 0, '')
+      -- Where less is granted than before, this is added all the same.
+      for _, change in ipairs(endings) do
+        if change.ending and change.source == number then
+          probe_adding('sadd', change.set_key, '')
+          probe_adding('zadd', change.item_ends_key, 0, change.section)
+          probe_adding('zadd', change.section_ends_key, 0, change.item)
+        end
+      end
       for _, key in ipairs(probed_ends[number]) do
         redis.call('ZREM', key, ARGV[1])
-        if is_adding then
-          probe_adding('zadd', key, 0, ARGV[1])
-        end
       end
     end
   end
