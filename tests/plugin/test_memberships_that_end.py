@@ -74,6 +74,7 @@ def answers(pair, user):
     for _ in range(2):
         assert pair.groups.find_sections(credentials) == groups
         assert pair.groups.find_sections_many([credentials, None]) == groups
+        assert pair.groups.find_sections_until(credentials).keys() == groups
         assert pair.permissions.find_sections_many(groups) == permitted
         assert pair.groups.find_with_permissions(credentials, pair.permissions) == (
             groups,
@@ -88,6 +89,9 @@ def answers(pair, user):
         assert pair.groups.missing_items(group, [user]) == {user} - users
         assert pair.groups._item_is_included(group, user) == (user in users)
         assert pair.groups.until_of(group).keys() <= users
+        until = dict.fromkeys(users) | pair.groups.until_of(group)
+        assert pair.groups.get_many_sections_until([group, "none"]) == {group: until}
+        assert pair.groups.find_sections_until(credentials).get(group) == until.get(user)
     for permission, its_groups in all_permissions.items():
         why = its_groups & groups
         assert pair.why(user, permission) == why

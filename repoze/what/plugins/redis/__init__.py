@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .layouts.replication import TooFewReplicas
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
+    from .refusals import EndPastError
     from .renaming import LeftPermissions, RenamingInterrupted
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Adapters",
     "Change",
     "CopyError",
+    "EndPastError",
     "ExistingSectionError",
     "Finding",
     "ItemNotPresentError",
@@ -58,6 +60,7 @@ _MODULES = {
     "Adapters": ".pair",
     "Change": ".changes",
     "CopyError": ".copying",
+    "EndPastError": ".refusals",
     "ExistingSectionError": "repoze.what.adapters",
     "Finding": ".findings",
     "ItemNotPresentError": "repoze.what.adapters",

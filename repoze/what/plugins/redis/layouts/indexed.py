@@ -12,14 +12,19 @@ import redis
 from redis import InvalidResponse
 
 from repoze.what.acting import acting
-from repoze.what.adapters import AdapterError, ItemPresentError, SourceError
+from repoze.what.adapters import AdapterError, ItemPresentError
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
 from repoze.what.plugins.redis.connection.failures import Operation, code_word, source_error
 from repoze.what.plugins.redis.connection.replies import array, flag, number, texts
 from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text, listed
 from repoze.what.plugins.redis.near_cache.cache import NearCache
-from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
+from repoze.what.plugins.redis.refusals import (
+    EndPastError,
+    group_present,
+    no_group,
+    still_permitted,
+)
 from repoze.what.plugins.redis.times import shown, time_of
 
 from .layout import Answer, Layout, Write, no_section
@@ -117,6 +122,7 @@ class IndexedLayout(Layout):
 
     _REPEATS_WRITES = True
     _FIND = script("indexed/lasting", "indexed/find_sections")
+    _FIND_UNTIL = script("indexed/lasting", "indexed/find_sections_until")
     _FIND_WITH = script("joined", "indexed/lasting", "indexed/unions", "indexed/find_sections_with")
     _FIND_SHARED = script("indexed/lasting", "indexed/find_shared")
     _FIND_ITEMS_THROUGH = script(
@@ -128,6 +134,7 @@ class IndexedLayout(Layout):
             for operation in (
                 "get_sections_page",
                 "get_many_section_items",
+                "get_many_sections_until",
                 "missing_items",
                 "count_items",
                 "until_of",
@@ -292,6 +299,23 @@ class IndexedLayout(Layout):
         return {
             item: _milliseconds(text) for item, text in zip(found[::2], found[1::2], strict=True)
         }
+
+    def find_sections_until(self, item: bytes) -> dict[bytes, int | None]:  # noqa: D102
+        keys = self.keys.item_prefix + item, self.keys.item_ends_prefix + item
+        found = self.reader.run(
+            Operation("find_sections_until", (item,)),
+            lambda exchange: exchange.evaluate(self._FIND_UNTIL, keys, (), is_reading=True),
+        )
+        return _with_ends(found)
+
+    def _read_many_until(
+        self, exchange: Exchange, names: Sequence[bytes]
+    ) -> list[dict[bytes, int | None] | None]:
+        reply = self._read(exchange, "get_many_sections_until", names)
+        return [
+            None if items is None else _with_ends(items)
+            for items in array(reply, length=len(names))
+        ]
 
     def set_until(self, section: bytes, item: bytes, ending: bytes) -> None:  # noqa: D102
         operation = Operation("set_until", (section, item), is_write=True)
@@ -474,7 +498,7 @@ class IndexedLayout(Layout):
             case [b"present for a time", *pairs]:
                 return _present_for_a_time(names[0], pairs, self._database)
             case [b"past", now]:
-                return SourceError(
+                return EndPastError(
                     f"That time is past: at the server it is {shown(_time_of(now))}. Nothing was "
                     f"written ({self._database}).",
                     written=False,
@@ -504,6 +528,16 @@ def _milliseconds(text: bytes) -> int:
 
 def _time_of(text: bytes) -> datetime:
     return time_of(_milliseconds(text))
+
+
+def _with_ends(reply: Any) -> dict[bytes, int | None]:
+    for_good, pairs = array(reply, length=2)
+    ending = array(texts(pairs))
+    found: dict[bytes, int | None] = dict.fromkeys(texts(for_good))
+    # It counts where somebody else has written that it is for good, too.
+    found |= zip(ending[::2], map(_milliseconds, ending[1::2]), strict=True)
+    found.pop(b"", None)
+    return found
 
 
 def _present_for_a_time(
