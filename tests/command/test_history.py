@@ -155,6 +155,8 @@ def test_json(done, groups, permissions):
         "new_section": None,
         "added": ["rosa", "\udcff"],
         "removed": [],
+        "until": {},
+        "until_before": {},
         "by": "eva",
         "note": "ticket 12",
     }
@@ -236,6 +238,7 @@ def test_all_that_writes_takes_both():
     assert taking == {
         *(f"groups {name}" for name in ("create", "rename", "delete", "add", "remove")),
         *(f"permissions {name}" for name in ("create", "rename", "delete", "grant", "revoke")),
+        *("groups until", "permissions until"),
         *("users rename", "users delete", "copy"),
         *(f"import {name}" for name in ("json", "ini", "xml", "sql")),
     }

@@ -193,8 +193,8 @@ class SourcesThatEnd(Sources):
 
     @initialize(target=names)
     def name(self):
-        # A few names, and somebody in each section for a time, or what is tried would seldom be about
-        # any such membership.
+        # A few names, and somebody in each section for a time, or what is tried would seldom be
+        # about any such membership.
         for section in ("a", "b"):
             self.create(section)
             self.include_for_a_time(section, ["b", "c"], 2)

@@ -1,9 +1,8 @@
 """The command ``history``: who changed what."""
 
 import heapq
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 
@@ -12,11 +11,12 @@ from repoze.what.plugins.redis.names import described, some
 from repoze.what.printable import printable
 
 from .completion import complete_groups, complete_permissions, complete_users
+from .ends import added_in_words, all_ends_as_json, set_in_words
 from .output import echo_json, json_option
 from .sources import Sources, pass_sources
+from .times import read_duration, read_time
 
 _SECTIONS = {"groups": ("group", "groups"), "permissions": ("permission", "permissions")}
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _read_since(
@@ -25,10 +25,8 @@ def _read_since(
     if text is None:
         return None
     try:
-        if ago := re.fullmatch(r"([0-9]+)([mhdw])", text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        # Without a time zone, it is that of this machine.
-        return datetime.fromisoformat(text).astimezone(UTC)
+        ago = read_duration(text)
+        return read_time(text) if ago is None else datetime.now(UTC) - ago
     except (ValueError, OverflowError):
         raise click.BadParameter(
             "it is none such as 2w, 3d, 12h, 30m, 2027-01-31 or 2027-01-31T12:00."
@@ -126,8 +124,8 @@ def _in_words(kind: str, change: Change) -> str:
         change.operation == "delete_group" and kind == "groups"
     ):
         return f"deleted, with {some(change.removed)}" if change.removed else "deleted"
-    parts = (("removed", change.removed), ("added", change.added))
-    return ", ".join(f"{some(items)} {what}" for what, items in parts if items)
+    removed = [f"{some(change.removed)} removed"] if change.removed else []
+    return ", ".join([*removed, *added_in_words(change), *set_in_words(change)])
 
 
 def _as_json(kind: str, change: Change) -> dict[str, object]:
@@ -140,6 +138,8 @@ def _as_json(kind: str, change: Change) -> dict[str, object]:
         "new_section": change.new_section,
         "added": sorted(change.added),
         "removed": sorted(change.removed),
+        "until": all_ends_as_json(change.until),
+        "until_before": all_ends_as_json(change.until_before),
         "by": change.by,
         "note": change.note,
     }
