@@ -366,10 +366,9 @@ def test_user_without_a_name(refused, url, tmp_path):
     database.close()
 
 
-def test_what_ends(refused, run, database, groups, staff, query):
+@pytest.mark.parametrize("query", ["?namespace=tests"])
+def test_what_ends(refused, run, database, groups, staff):
     """The tables cannot say so: it is left out when somebody says that."""
-    if not query:
-        pytest.skip("on the plain layout nothing ends")
     database.add_users("rosa", "ben", "kim")
     groups.include_item("writers", "kim", until=timedelta(hours=1))
     line = refused("export", "sql", database.url)
