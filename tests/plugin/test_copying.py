@@ -216,7 +216,7 @@ class TestEnds:
         target = {"plain": plain, "another": DictAdapter({})}[kind]
         with pytest.raises(CopyError, match=r"^Stopped when 0 of 3 .*namespace; or") as raised:
             copy_sections(source, target)
-        assert "'php' has items for a time only: 'eva', 'kim', 'lee'." in str(raised.value)
+        assert "'none' has items for a time only: 'eva'." in str(raised.value)
         assert (raised.value.copied, target.get_all_sections()) == (0, {})
         assert copy_sections(source, target, only_for_good=True) == 3
         assert target.get_all_sections() == SECTIONS

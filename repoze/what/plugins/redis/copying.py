@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from more_itertools import chunked
 
@@ -67,7 +68,7 @@ def copy_sections(
             check_ends(source, target)
         gone_through = 0
         for page in chunked(names, _SECTIONS_AT_A_TIME):
-            for section, items in read(page).items():
+            for section, items in sorted(read(page).items(), key=itemgetter(0)):
                 wanted = _for_good(items) if only_for_good else items
                 _refuse_ends(target, section, wanted)
                 if _complete(target, section, items, wanted):
@@ -100,7 +101,7 @@ def check_ends(source: BaseSourceAdapter, target: BaseSourceAdapter) -> None:
     if isinstance(source, RedisAdapter) and source.keeps_ends and not _keeps_ends(target):
         names, read = _reader(source)
         for page in chunked(names, _SECTIONS_AT_A_TIME):
-            for section, items in read(page).items():
+            for section, items in sorted(read(page).items(), key=itemgetter(0)):
                 _refuse_ends(target, section, items)
 
 

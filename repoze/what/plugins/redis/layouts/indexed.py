@@ -289,24 +289,23 @@ class IndexedLayout(Layout):
         return [item for item, is_missing in zip(items, flags, strict=True) if is_missing]
 
     def until_of(self, section: bytes) -> dict[bytes, int]:  # noqa: D102
-        def read(exchange: Exchange) -> list[Any] | None:
+        def read(exchange: Exchange) -> dict[bytes, int] | None:
             reply = self._read(exchange, "until_of", (section,))
-            return None if reply is None else array(texts(reply))
+            return None if reply is None else _ends(reply)
 
         found = self.reader.run(Operation("until_of", (section,)), read)
         if found is None:
             raise no_section(section, self.reader)
-        return {
-            item: _milliseconds(text) for item, text in zip(found[::2], found[1::2], strict=True)
-        }
+        return found
 
     def find_sections_until(self, item: bytes) -> dict[bytes, int | None]:  # noqa: D102
         keys = self.keys.item_prefix + item, self.keys.item_ends_prefix + item
-        found = self.reader.run(
+        return self.reader.run(
             Operation("find_sections_until", (item,)),
-            lambda exchange: exchange.evaluate(self._FIND_UNTIL, keys, (), is_reading=True),
+            lambda exchange: _with_ends(
+                exchange.evaluate(self._FIND_UNTIL, keys, (), is_reading=True)
+            ),
         )
-        return _with_ends(found)
 
     def _read_many_until(
         self, exchange: Exchange, names: Sequence[bytes]
@@ -530,12 +529,15 @@ def _time_of(text: bytes) -> datetime:
     return time_of(_milliseconds(text))
 
 
+def _ends(reply: Any) -> dict[bytes, int]:
+    pairs = array(texts(reply))
+    return dict(zip(pairs[::2], map(_milliseconds, pairs[1::2]), strict=True))
+
+
 def _with_ends(reply: Any) -> dict[bytes, int | None]:
-    for_good, pairs = array(reply, length=2)
-    ending = array(texts(pairs))
-    found: dict[bytes, int | None] = dict.fromkeys(texts(for_good))
-    # It counts where somebody else has written that it is for good, too.
-    found |= zip(ending[::2], map(_milliseconds, ending[1::2]), strict=True)
+    for_good, ending = array(reply, length=2)
+    # An end counts where somebody else has written that it is for good, too.
+    found: dict[bytes, int | None] = {**dict.fromkeys(texts(for_good)), **_ends(ending)}
     found.pop(b"", None)
     return found
 
