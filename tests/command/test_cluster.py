@@ -52,6 +52,12 @@ def test_commands(done, run, *, staff, groups, address, tmp_path):
     )
     assert done("copy", f"{address}?namespace=elsewhere").endswith("permissions: 3 copied\n")
     assert json.loads(done("--namespace", "elsewhere", "export", "json")) == document
+    done("groups", "add", "interns", "kim", "--until", "2999-01-31T12:00+00:00")
+    document = json.loads(done("export", "json"))
+    assert document["until"] == {"groups": {"interns": {"kim": "2999-01-31T12:00:00.000+00:00"}}}
+    done("groups", "remove", "interns", "kim")
+    done("import", "json", "-", stdin=json.dumps(document))
+    assert json.loads(done("export", "json")) == document
 
 
 def test_watch(refused, url):

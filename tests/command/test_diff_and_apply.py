@@ -321,8 +321,8 @@ class TestApply:
 
     def test_as_json(self, apply, staff):
         assert json.loads(apply(WANTED, "--prune", "--yes", "--json").stdout) == {
-            "groups": {"created": 1, "deleted": 1, "added": 2, "removed": 2},
-            "permissions": {"created": 1, "deleted": 1, "added": 3, "removed": 3},
+            "groups": {"created": 1, "deleted": 1, "added": 2, "removed": 2, "changed": 0},
+            "permissions": {"created": 1, "deleted": 1, "added": 3, "removed": 3, "changed": 0},
         }
 
     def test_dry_run(self, apply, staff, there, at_each_write):

@@ -79,7 +79,7 @@ FILES = {
 
 
 WANTED = "an object with groups and permissions is wanted there"
-WANTED_KEY = "'groups' or 'permissions' is wanted there, each of them once"
+WANTED_KEY = "'groups', 'permissions' or 'until' is wanted there, each of them once"
 WANTED_NAME = "a name, which is a text or a whole number, is wanted there"
 
 
@@ -173,7 +173,7 @@ class TestJSON:
         """It would take the square of the time."""
         for name in (b"9" * 4_000_000, b'"' + b"a" * 4_000_000 + b'"'):
             file = CountedFile(b'{"groups": {"a": [' + name + b"]}}")
-            _, (_, _, item) = read_json(file)
+            _, (_, _, item, _) = read_json(file)
             assert item == name.strip(b'"')
             assert file.number_of_reads < 30
 
@@ -225,6 +225,23 @@ class TestJSON:
             ('{"groups": {"a": ["b\\', "column 21: that is no JSON."),
             ('{"groups": {"a": ["é", ""]}}', "column 24: '' cannot name a section or an item"),
             ('{"groups": {"": []}}', "1, column 13: '' cannot name a section or an item"),
+            ('{"until": {"users": {}}}', "'groups' or 'permissions' is wanted there, each of"),
+            ('{"until": {}, "until": {}}', f"1, column 15: {WANTED_KEY}"),
+            ('{"until": []}', "column 11: an object with groups and permissions is wanted"),
+            ('{"until": {"groups": []}}', "an object with an object for each of the groups is"),
+            ('{"until": {"groups": {"a": []}}}', "an object with a time for each name in 'a' is"),
+            ('{"until": {"groups": {"a": {"": "2027-01-31"}}}}', "'' cannot name a section"),
+            ('{"until": {"groups": {"a": {"b": 1}}}}', "a time in quotes is wanted there, not a"),
+            ('{"until": {"groups": {"a": {"b": "2w"}}}}', "a time with its zone is wanted there"),
+            ('{"until": {"groups": {"a": {"b": "2027-01-31"}}}}', "34: a time with its zone is"),
+            (
+                '{"until": {"groups": {"a": {"b": "2027-01-31T12:00Z"}}}}',
+                "until: 'a' is not among the groups. Write it there, too.",
+            ),
+            (
+                '{"groups": {"a": ["b"]}, "until": {"groups": {"a": {"b": "2027-01-31T12:00Z"}}}}',
+                "'b' is in 'a' of the groups until more than one time, or for good as well.",
+            ),
             (r'{"groups": {"a": ["\ud800"]}}', r"'\ud800' cannot name a section or an item"),
         ],
     )
@@ -254,7 +271,7 @@ class TestJSON:
                 # Or it is JSON, with something else in it than names.
                 assert wanted is None or not all(map(is_name, wanted["groups"].get("a", [0])))
             else:
-                assert [item for _, _, item in entries if item is not None] == [
+                assert [item for _, _, item, _ in entries if item is not None] == [
                     str(item).encode("utf-8", "surrogateescape")
                     for items in wanted["groups"].values()
                     for item in items

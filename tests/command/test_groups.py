@@ -46,6 +46,7 @@ def test_show(done, staff):
         "group": "editors",
         "members": ["ben", "rosa"],
         "permissions": ["publish", "write"],
+        "until": {"members": {}, "permissions": {}},
     }
 
 

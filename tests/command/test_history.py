@@ -158,6 +158,8 @@ def test_json(done, groups, permissions):
         "removed": [],
         "had_added": [],
         "kept_removed": [],
+        "until": {},
+        "until_before": {},
         "by": "eva",
         "note": "ticket 12",
         "undoes": None,
@@ -240,6 +242,7 @@ def test_all_that_writes_takes_both():
     assert taking == {
         *(f"groups {name}" for name in ("create", "rename", "delete", "add", "remove")),
         *(f"permissions {name}" for name in ("create", "rename", "delete", "grant", "revoke")),
+        *("groups until", "permissions until"),
         *("users rename", "users delete", "copy", "undo"),
         *(f"import {name}" for name in ("json", "ini", "xml", "sql")),
     }

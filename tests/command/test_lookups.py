@@ -18,12 +18,18 @@ def test_who(done):
         "user": "rosa",
         "groups": ["editors", "writers"],
         "permissions": {"publish": ["editors"], "write": ["editors", "writers"]},
+        "until": {"groups": {}, "permissions": {}},
     }
 
 
 def test_who_is_nobody(done):
     assert done("who", "kim") == "groups:\n  (none)\npermissions:\n  (none)\n"
-    assert json.loads(done("who", "", "--json")) == {"user": "", "groups": [], "permissions": {}}
+    assert json.loads(done("who", "", "--json")) == {
+        "user": "",
+        "groups": [],
+        "permissions": {},
+        "until": {"groups": {}, "permissions": {}},
+    }
 
 
 def test_yes(done):

@@ -18,6 +18,7 @@ def test_show(done):
     assert json.loads(done("permissions", "show", "write", "--json")) == {
         "permission": "write",
         "groups": ["editors", "writers"],
+        "until": {"groups": {}},
     }
 
 

@@ -1,7 +1,7 @@
 """Exports to the tables of a TurboGears quickstart, and imports from them."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import (
@@ -364,3 +364,15 @@ def test_user_without_a_name(refused, url, tmp_path):
     line = refused("import", "sql", database.url)
     assert line == "Error: the database: 'editors' has an item whose tg_user.user_name is NULL.\n"
     database.close()
+
+
+@pytest.mark.parametrize("query", ["?namespace=tests"])
+def test_what_ends(refused, run, database, groups, staff):
+    """The tables cannot say so: it is left out when somebody says that."""
+    database.add_users("rosa", "ben", "kim")
+    groups.include_item("writers", "kim", until=timedelta(hours=1))
+    line = refused("export", "sql", database.url)
+    assert "The group 'writers' has members for a time only: 'kim'. Such tables cannot" in line
+    assert database.groups == {}
+    assert run("export", "sql", database.url, "--only-for-good").exit_code == 0
+    assert database.groups == GROUPS

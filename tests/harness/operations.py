@@ -12,6 +12,7 @@ LOOKUPS = {
     "get_section_items": lambda adapter: adapter.get_section_items("edit"),
     "find_sections": lambda adapter: adapter.find_sections("staff"),
     "find_sections_many": lambda adapter: adapter.find_sections_many(["staff", "admins"]),
+    "get_many_sections_until": lambda adapter: adapter.get_many_sections_until(["edit", "none"]),
 }
 WRITES = {
     "create_section": lambda adapter: adapter.create_section("new"),
@@ -49,6 +50,7 @@ ANSWERS = {
     "get_section_items": {"staff", "admins"},
     "find_sections": {"edit"},
     "find_sections_many": {"edit"},
+    "get_many_sections_until": {"edit": {"staff": None, "admins": None}},
 }
 
 

@@ -17,7 +17,13 @@ from repoze.what.adapters import (
     NonExistingSectionError,
     SourceError,
 )
-from repoze.what.plugins.redis import Adapters, Finding, RedisGroupAdapter, RedisPermissionAdapter
+from repoze.what.plugins.redis import (
+    Adapters,
+    EndPastError,
+    Finding,
+    RedisGroupAdapter,
+    RedisPermissionAdapter,
+)
 from repoze.what.plugins.redis.layouts import indexed
 
 WHERE = {"one database": {"db": 0}, "two databases": {}}
@@ -74,6 +80,7 @@ def answers(pair, user):
     for _ in range(2):
         assert pair.groups.find_sections(credentials) == groups
         assert pair.groups.find_sections_many([credentials, None]) == groups
+        assert pair.groups.find_sections_until(credentials).keys() == groups
         assert pair.permissions.find_sections_many(groups) == permitted
         assert pair.groups.find_with_permissions(credentials, pair.permissions) == (
             groups,
@@ -88,6 +95,9 @@ def answers(pair, user):
         assert pair.groups.missing_items(group, [user]) == {user} - users
         assert pair.groups._item_is_included(group, user) == (user in users)
         assert pair.groups.until_of(group).keys() <= users
+        until = dict.fromkeys(users) | pair.groups.until_of(group)
+        assert pair.groups.get_many_sections_until([group, "none"]) == {group: until}
+        assert pair.groups.find_sections_until(credentials).get(group) == until.get(user)
     for permission, its_groups in all_permissions.items():
         why = its_groups & groups
         assert pair.why(user, permission) == why
@@ -842,3 +852,34 @@ class TestReview:
         assert {finding.problem for finding in timed.repair()} == {"only indexed"}
         assert raw.exists(PREFIX + "item-until:mallory") == 0
         assert raw.exists(PREFIX + "item-until:a") == 1
+
+
+def test_time_of_the_server(pair):
+    """By which all of that is, whatever the time is here."""
+    seconds, microseconds = pair.groups.db_connection.time()
+    then = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+    assert timedelta() <= pair.groups.server_time() - then + timedelta(milliseconds=1) < HOUR
+    with pytest.raises(EndPastError, match="That time is past: at the server it is"):
+        pair.groups.include_item("editors", "kim", until=then)
+
+
+def test_plain_layout_keeps_none(server):
+    plain = create_sections(RedisGroupAdapter(server.client()), {"editors": ["ben"]})
+    assert not plain.keeps_ends
+    assert plain.get_many_sections_until(["editors", "none"]) == {"editors": {"ben": None}}
+    assert plain.find_sections_until({"repoze.what.userid": "ben"}) == {"editors": None}
+    assert plain.find_sections_until(None) == {}
+
+
+def test_time_that_is_none(source, raw):
+    """As somebody else may write one: nobody is shown another."""
+    source.include_item("edit", "kim", until=HOUR)
+    raw.zadd(f"{PREFIX}section-until:edit", {"kim": 2**42 + 0.5})
+    raw.zadd(f"{PREFIX}item-until:kim", {"edit": 2**42 + 0.5})
+    for read in (
+        lambda: source.until_of("edit"),
+        lambda: source.get_many_sections_until(["edit"]),
+        lambda: source.find_sections_until("kim"),
+    ):
+        with pytest.raises(SourceError, match="a time was expected, not "):
+            read()

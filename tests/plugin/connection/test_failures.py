@@ -312,7 +312,7 @@ def spoil(raw, key):
 
 def is_part_of(answer, whole):
     if isinstance(answer, dict):
-        return all(items <= whole[section] for section, items in answer.items())
+        return all(set(items) <= set(whole[section]) for section, items in answer.items())
     return answer <= whole
 
 

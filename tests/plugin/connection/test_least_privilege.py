@@ -5,6 +5,7 @@ They are read from the section "Commands" of `docs/connections.rst`.
 
 import logging
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -855,3 +856,66 @@ class TestCluster:
             self.set_user(whole, rules)
         assert refusals
         assert guest.find_sections("staff") == {"edit"}
+
+
+READ_ENDING = {
+    **FIND,
+    "find_sections_until": lambda adapter: adapter.find_sections_until(*hints(adapter, "staff")),
+    "until_of": lambda adapter: adapter.until_of("edit"),
+    "missing_items": lambda adapter: adapter.missing_items("edit", ["staff"]),
+    "server_time": lambda adapter: adapter.server_time(),
+    **LOOKUPS,
+}
+WRITE_ENDING = {
+    **WRITES,
+    "include_item_until": lambda adapter: adapter.include_item("read", "b", timedelta(days=1)),
+    "set_until": lambda adapter: adapter.set_until("edit", "staff", timedelta(days=2)),
+    "for_good": lambda adapter: adapter.set_until("edit", "staff", None),
+}
+ROLES_OF_ENDING = {
+    "site": FIND,
+    "cached-site": FIND,
+    "reader": READ_ENDING,
+    "admin": {**READ_ENDING, **WRITE_ENDING},
+    "operator": REVIEW,
+}
+
+
+class TestMembershipsThatEnd:
+    """What the manual adds to the lines where memberships end, and what is refused without it."""
+
+    @pytest.fixture
+    def layout(self):
+        return "indexed"
+
+    @pytest.fixture
+    def fill(self, source):
+        def fill():
+            source.fill()
+            source.adapter.set_until("edit", "staff", timedelta(days=1))
+
+        return fill
+
+    @staticmethod
+    def added(role):
+        text = " ".join(section().partition("Memberships that end\n")[2].split())
+        found = re.search(rf"``(\+[^`]+)`` to (?:that of|the line of) [^+]*?``{role}``", text)
+        assert found, f"{MANUAL} does not say what the {role} needs where memberships end"
+        return found[1].split()
+
+    @pytest.mark.parametrize("role", ROLES_OF_ENDING)
+    def test_they_are_enough(self, source, layout, role, fill):
+        rules = [*documented(layout, role), *self.added(role)]
+        guest = source.adapter_of_guest(rules)
+        for operation in ROLES_OF_ENDING[role].values():
+            fill()
+            operation(guest)
+            assert source.adapter.check() == []
+
+    @pytest.mark.parametrize("role", ["site", "reader", "admin"])
+    def test_without_them(self, source, layout, role, fill):
+        guest = source.adapter_of_guest(documented(layout, role))
+        fill()
+        assert guest.find_sections("admins") == {"edit"}
+        with pytest.raises(SourceError, match="server's ACL"):
+            guest.find_sections("staff")

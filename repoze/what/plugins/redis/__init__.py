@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .layouts.replication import TooFewReplicas
     from .near_cache.cache import NearCacheInfo
     from .pair import Adapters, adapters_from_settings
+    from .refusals import EndPastError
     from .renaming import LeftPermissions, RenamingInterrupted
     from .undoing import UndoRefused
 
@@ -31,6 +32,7 @@ __all__ = [
     "Adapters",
     "Change",
     "CopyError",
+    "EndPastError",
     "ExistingSectionError",
     "Finding",
     "ItemNotPresentError",
@@ -62,6 +64,7 @@ _MODULES = {
     "Adapters": ".pair",
     "Change": ".changes",
     "CopyError": ".copying",
+    "EndPastError": ".refusals",
     "ExistingSectionError": "repoze.what.adapters",
     "Finding": ".findings",
     "ItemNotPresentError": "repoze.what.adapters",

@@ -300,7 +300,8 @@ class RedisAdapter(BaseSourceAdapter):
         :raises ItemPresentError: where one of them is in it already, be it for a time: `set_until`
             is what says anew until when.
         :raises ValueError: where *until* has no time zone, or is not to come.
-        :raises SourceError: where it is past at the server, or the source on the plain layout.
+        :raises EndPastError: where it is past at the server.
+        :raises SourceError: where the source is on the plain layout.
         """
         ending = None if until is None else ending_argument(until)
         self._check_writable()
@@ -327,6 +328,39 @@ class RedisAdapter(BaseSourceAdapter):
             raise NonExistingSectionError(f"{described(section)} cannot name a section.")
         return {decode(item): time_of(end) for item, end in self._layout.until_of(name).items()}
 
+    def get_many_sections_until(
+        self, sections: Iterable[Name]
+    ) -> dict[str, dict[str, datetime | None]]:
+        """Return what `get_many_section_items` does, and until when each item is in it.
+
+        :return: by section and item, times as `until_of` has them. `None` is that it is in it for
+            good; on the plain layout, each is.
+        """
+        found = self._layout.get_many_sections_until(list(encode_known(_several(sections))))
+        return {decode(section): _times(items) for section, items in found.items()}
+
+    def find_sections_until(self, hint: Any) -> dict[str, datetime | None]:
+        """Return the sections that belong to *hint*, and until when they do.
+
+        :param hint: as for `find_sections`.
+        :return: by section, times as `until_of` has them. `None` is that it does for good.
+        """
+        names = encode_known(self._items((hint,)))
+        return {
+            section: until
+            for name in names
+            for section, until in _times(self._layout.find_sections_until(name)).items()
+        }
+
+    def server_time(self) -> datetime:
+        """Return what time it is by the clock of the server, which says when memberships end."""
+        return time_of(self._layout.server_time())
+
+    @property
+    def keeps_ends(self) -> bool:
+        """Whether items can be in a section for a time: as they can on the indexed layout."""
+        return isinstance(self._layout, IndexedLayout)
+
     def set_until(self, section: Name, item: Name, until: datetime | timedelta | None) -> None:
         """Say anew until when *item* is in *section*, in which it is.
 
@@ -334,7 +368,8 @@ class RedisAdapter(BaseSourceAdapter):
         :raises NonExistingSectionError: where there is no such section.
         :raises ItemNotPresentError: where the item is not in it, or not any more.
         :raises ValueError: where *until* has no time zone, or is not to come.
-        :raises SourceError: where it is past at the server, or the source on the plain layout.
+        :raises EndPastError: where it is past at the server.
+        :raises SourceError: where the source is on the plain layout.
         """
         ending = b"" if until is None else ending_argument(until)
         self._check_writable()
@@ -990,6 +1025,10 @@ def _several(names: Iterable[Any]) -> Iterable[Any]:
     if is_one_name(names) or not isinstance(names, Iterable):
         raise SourceError(f"Several names are wanted, not {described(names)}.", written=False)
     return names
+
+
+def _times(ends: Mapping[bytes, int | None]) -> dict[str, datetime | None]:
+    return {decode(name): None if end is None else time_of(end) for name, end in ends.items()}
 
 
 def _encode_all(items: Iterable[Name]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Why a group is not renamed or deleted, whether a script of the server finds that or a step."""
+"""Why something is not done, whether a script of the server finds that or a step."""
 
 from collections.abc import Collection
 
@@ -6,9 +6,17 @@ from repoze.what.adapters import (
     ExistingSectionError,
     ItemPresentError,
     NonExistingSectionError,
+    SourceError,
 )
 
 from .names import described, some
+
+
+class EndPastError(SourceError):
+    """A membership was to end at a time that is past, by the clock of the server.
+
+    Nothing was written.
+    """
 
 
 def no_group(group: str) -> NonExistingSectionError:

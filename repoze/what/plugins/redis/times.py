@@ -6,6 +6,8 @@ from .names import described
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+# The last that the server keeps: ``ending.lua`` has it, too.
+_LATEST = 253402300799999
 
 
 def time_of(milliseconds: int) -> datetime:
@@ -19,6 +21,11 @@ def time_of(milliseconds: int) -> datetime:
 def milliseconds_of(when: datetime) -> int:
     """Return how many milliseconds after 1970 began *when* is, rounded up."""
     return -((_EPOCH - when) // _MILLISECOND)
+
+
+def ending_of(when: datetime) -> int:
+    """Return when the server has something end that is to end at *when*, in milliseconds."""
+    return min(milliseconds_of(when), _LATEST)
 
 
 def aware(name: str, when: object) -> datetime:

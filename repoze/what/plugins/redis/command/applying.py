@@ -1,12 +1,15 @@
 """Making the sources what a file says: compared first, and then written."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from repoze.what.plugins.redis.names import decode, described, some
+from repoze.what.plugins.redis.refusals import EndPastError
 from repoze.what.plugins.redis.renaming import refuse_interrupted
 
 from .changes import SECTION_OF
 from .differences import Differences, Sign
+from .ends import include_until
 from .failures import Failure
 from .importing import AGAIN, ITEMS_AT_A_TIME, told_to_run_again
 from .leftovers import as_conflict, find_leftovers, refuse_grants_to_no_group
@@ -68,13 +71,15 @@ class Applier:
             # Of what was there before, all has been taken that was to go.
             self._refuse_new_leftovers()
             for kind in KINDS:
+                self._set_ends(kind, bar)
+            for kind in KINDS:
                 self._give(kind, bar)
             refuse_grants_to_no_group(self._differences, self._sources, told)
 
     def _take(self, kind: str, bar: Bar) -> None:
         adapter = self._adapters[kind]
         for section, goes, pages in self._differences.by_section(kind, "-", ITEMS_AT_A_TIME):
-            for items in pages:
+            for _, items in pages:
                 adapter.exclude_items(section, items)
                 bar.update(len(items))
             if goes:
@@ -82,14 +87,21 @@ class Applier:
                 adapter.delete_section(section)
                 bar.update(1)
 
+    def _set_ends(self, kind: str, bar: Bar) -> None:
+        for section, item, until in self._differences.items_that_change(kind):
+            # Where that has come meanwhile, it is as the file says when it ends.
+            with suppress(EndPastError):
+                self._adapters[kind].set_until(section, item, until)
+            bar.update(1)
+
     def _give(self, kind: str, bar: Bar) -> None:
         adapter = self._adapters[kind]
         for section, comes, pages in self._differences.by_section(kind, "+", ITEMS_AT_A_TIME):
             if comes:
                 adapter.create_section(section)
                 bar.update(1)
-            for items in pages:
-                adapter.include_items(section, items)
+            for until, items in pages:
+                include_until(adapter, section, items, until)
                 bar.update(len(items))
 
     def _refuse_new_items(self, kind: str, section: bytes) -> None:

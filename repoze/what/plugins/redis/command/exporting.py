@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal, TextIO
@@ -12,18 +13,23 @@ from typing import Literal, TextIO
 from more_itertools import chunked
 
 from repoze.what.plugins.redis.adapters import RedisAdapter
-from repoze.what.plugins.redis.names import described
+from repoze.what.plugins.redis.names import described, some
 
 from .asking import ask
+from .changes import ITEMS_OF, SECTION_OF
+from .ends import Ends
+from .failures import Failure
 from .output import progress
 
 Sections = Iterable[tuple[str, list[str]]]
 """The names of sections, each with its items."""
+EndingSections = Iterable[tuple[str, Ends]]
+"""The names of sections, each with its items and when these end."""
 
 _SECTIONS_AT_A_TIME = 100
 
 
-def sections_of(adapter: RedisAdapter, kind: str) -> Iterator[tuple[str, list[str]]]:
+def sections_of(adapter: RedisAdapter, kind: str) -> Iterator[tuple[str, Ends]]:
     """Return the sections of a source, each with its items, in the order of their names.
 
     100 are read at a time, each consistent in itself, and a progress bar says how far it is.
@@ -31,14 +37,31 @@ def sections_of(adapter: RedisAdapter, kind: str) -> Iterator[tuple[str, list[st
     return _read(adapter, kind, sorted(adapter.get_section_names()))
 
 
-def _read(
-    adapter: RedisAdapter, kind: str, names: Sequence[str]
-) -> Iterator[tuple[str, list[str]]]:
+def _read(adapter: RedisAdapter, kind: str, names: Sequence[str]) -> Iterator[tuple[str, Ends]]:
     with progress(kind, len(names)) as bar:
         for page in chunked(names, _SECTIONS_AT_A_TIME):
-            for name, items in sorted(adapter.get_many_section_items(page).items()):
-                yield name, sorted(items)
+            yield from sorted(adapter.get_many_sections_until(page).items(), key=itemgetter(0))
             bar.update(len(page))
+
+
+def for_good(
+    sections: EndingSections, kind: str, form: str, *, only_for_good: bool
+) -> Iterator[tuple[str, list[str]]]:
+    """Return *sections* for a form that cannot say when something ends.
+
+    :param form: what has no ends, for the error to name.
+    :param only_for_good: whether to leave out what ends.
+    :raises Failure: where something ends, and is not to be left out.
+    """
+    for section, items in sections:
+        names = sorted(item for item, until in items.items() if until is None)
+        if len(names) < len(items) and not only_for_good:
+            raise Failure(
+                f"The {SECTION_OF[kind]} {described(section)} has {ITEMS_OF[kind]} for a time "
+                f"only: {some(items.keys() - set(names))}. {form} cannot say when that ends. "
+                "Export JSON, or say --only-for-good to leave such out."
+            )
+        yield section, names
 
 
 @contextmanager

@@ -15,6 +15,16 @@ from repoze.what.plugins.redis.renaming import (
 
 from .asking import ask, yes_option
 from .completion import Completion, complete_groups, complete_members, complete_users
+from .ends import (
+    End,
+    ends_as_json,
+    items_until,
+    set_ends,
+    sets_end,
+    takes_end,
+    told_how_to_set,
+    with_ends,
+)
 from .failures import Failure
 from .noting import noted
 from .output import count, echo_json, echo_lines, echo_section, json_option, tell
@@ -54,16 +64,19 @@ def list_groups(sources: Sources, *, as_json: bool) -> None:
 @json_option
 @pass_sources
 def show(sources: Sources, group: str, *, as_json: bool) -> None:
-    """Print the members and the permissions of GROUP."""
-    members = sorted(sources.groups.get_section_items(group))
-    permissions = sorted(sources.permissions.find_sections(group))
+    """Print the members and the permissions of GROUP, and until when where that ends."""
+    members = items_until(sources.groups, group)
+    permissions = sources.permissions.find_sections_until(group)
     if not permissions:
         sources.tell_if_mistyped("permissions")
     if as_json:
-        echo_json({"group": group, "members": members, "permissions": permissions})
+        found = {"members": members, "permissions": permissions}
+        until = {what: ends_as_json(ends) for what, ends in found.items()}
+        names = {what: sorted(ends) for what, ends in found.items()}
+        echo_json({"group": group, **names, "until": until})
     else:
-        echo_section("members", members)
-        echo_section("permissions", permissions)
+        echo_section("members", with_ends(members))
+        echo_section("permissions", with_ends(permissions))
 
 
 @groups.command()
@@ -154,11 +167,42 @@ def delete(sources: Sources, group: str, *, leave_permissions: bool, yes: bool) 
 @groups.command()
 @_group
 @_users(complete_users)
+@takes_end
 @noted
 @pass_sources
-def add(sources: Sources, group: str, users: tuple[str, ...]) -> None:
-    """Make each USER a member of GROUP: all, or none where one is already."""
-    sources.groups.include_items(group, users)
+def add(
+    sources: Sources,
+    group: str,
+    users: tuple[str, ...],
+    *,
+    end: End,
+) -> None:
+    """Make each USER a member of GROUP: all, or none where one is already.
+
+    With --for or --until that ends by itself, which takes a source with a namespace.
+    """
+    with told_how_to_set("groups until"):
+        sources.groups.include_items(group, users, end)
+
+
+@groups.command("until")
+@_group
+@_users(complete_members)
+@sets_end
+@noted
+@pass_sources
+def set_until(
+    sources: Sources,
+    group: str,
+    users: tuple[str, ...],
+    *,
+    end: End,
+) -> None:
+    """Say anew until when each USER, who is in GROUP, is in it.
+
+    That is one after the other, and each is in it all the while.
+    """
+    set_ends(sources.groups, group, users, end)
 
 
 @groups.command()

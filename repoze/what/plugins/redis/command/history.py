@@ -1,9 +1,8 @@
 """The command ``history``: who changed what."""
 
 import heapq
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 
@@ -13,11 +12,12 @@ from repoze.what.plugins.redis.undoing import short
 from repoze.what.printable import printable
 
 from .completion import complete_groups, complete_permissions, complete_users
+from .ends import added_in_words, all_ends_as_json, set_in_words
 from .output import echo_json, json_option
 from .sources import Sources, pass_sources
+from .times import read_duration, read_time
 
 _SECTIONS = {"groups": ("group", "groups"), "permissions": ("permission", "permissions")}
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _read_since(
@@ -26,10 +26,8 @@ def _read_since(
     if text is None:
         return None
     try:
-        if ago := re.fullmatch(r"([0-9]+)([mhdw])", text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        # Without a time zone, it is that of this machine.
-        return datetime.fromisoformat(text).astimezone(UTC)
+        ago = read_duration(text)
+        return read_time(text) if ago is None else datetime.now(UTC) - ago
     except (ValueError, OverflowError):
         raise click.BadParameter(
             "it is none such as 2w, 3d, 12h, 30m, 2027-01-31 or 2027-01-31T12:00."
@@ -132,8 +130,8 @@ def _in_words(change: Change) -> str:
         return f"created, with {some(change.added)}" if change.added else "created"
     if change.effect == "deleted":
         return f"deleted, with {some(change.removed)}" if change.removed else "deleted"
-    parts = (("removed", change.removed), ("added", change.added))
-    return ", ".join(f"{some(items)} {what}" for what, items in parts if items)
+    removed = [f"{some(change.removed)} removed"] if change.removed else []
+    return ", ".join([*removed, *added_in_words(change), *set_in_words(change)])
 
 
 def change_as_json(kind: str, change: Change) -> dict[str, object]:
@@ -150,6 +148,8 @@ def change_as_json(kind: str, change: Change) -> dict[str, object]:
         "removed": sorted(change.removed),
         "had_added": sorted(change.had_added),
         "kept_removed": sorted(change.kept_removed),
+        "until": all_ends_as_json(change.until),
+        "until_before": all_ends_as_json(change.until_before),
         "by": change.by,
         "note": change.note,
         "undoes": change.undoes,

@@ -1,12 +1,16 @@
 """Bringing what is staged into the sources: compared first, and then written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import click
+
 from repoze.what.adapters import AdapterError
-from repoze.what.plugins.redis.names import decode
+from repoze.what.plugins.redis.names import decode, described, some
 from repoze.what.plugins.redis.renaming import refuse_interrupted
 
+from .changes import ITEMS_OF
+from .ends import include_until
 from .failures import Failure
 from .leftovers import as_conflict, find_leftovers, refuse_grants_to_no_group
 from .output import Bar, tell
@@ -34,6 +38,32 @@ def told_to_run_again() -> Iterator[None]:
         raise
 
 
+def leave_out_what_cannot_be(
+    stage: Stage, sources: Sources, kinds: Iterable[str], *, only_for_good: bool
+) -> None:
+    """Forget what of *stage* has ended, and say so on the standard error.
+
+    :param only_for_good: whether to forget all that ends.
+    :raises Failure: where something ends, and a source has no room for it.
+    """
+    for kind in kinds:
+        adapter = sources.by_kind()[kind]
+        if not stage.ends(kind):
+            continue
+        # It is the server that has the last word.
+        ended = stage.leave_out_what_ends(kind, before=adapter.server_time())
+        if ended:
+            click.echo(f"{kind}: left out, for their time is past: {', '.join(ended)}", err=True)
+        if only_for_good:
+            stage.leave_out_what_ends(kind)
+        elif stage.ends(kind) and not adapter.keeps_ends:
+            raise Failure(
+                f"{kind}: some {ITEMS_OF[kind]} are to end by themselves, and without a namespace "
+                "there is no room for when that is. Nothing was written. Use sources with a "
+                "namespace, or say --only-for-good to leave such out."
+            )
+
+
 class Importer:
     """Compares a stage with the sources, and gives these what they lack. Nothing is taken away."""
 
@@ -47,6 +77,8 @@ class Importer:
         }
         self.conflicts: list[str] = []
         """What `compare` found and somebody has to decide, in words."""
+        self.other_ends: list[str] = []
+        """What it found there that ends at another time, and stays so, in words."""
 
     def compare(self, bar: Bar, *, merge: bool) -> dict[str, Summary]:
         """Return, by kind, what `write` is going to do, and note the conflicts.
@@ -71,6 +103,8 @@ class Importer:
         for section, length in self._stage.sections(kind):
             is_new = self._is_new(kind, section)
             missing = length if is_new else self._count_missing(kind, section)
+            if not is_new and missing < length:
+                self._note_other_ends(kind, section)
             others = 0 if is_new else adapter.count_items(section) - (length - missing)
             if others:
                 self.conflicts.append(in_conflict(kind, decode(section), others))
@@ -83,6 +117,26 @@ class Importer:
             len(self._adapters[kind].missing_items(section, items))
             for items in self._stage.items(kind, section, ITEMS_AT_A_TIME)
         )
+
+    def _note_other_ends(self, kind: str, section: bytes) -> None:
+        adapter = self._adapters[kind]
+        if not adapter.keeps_ends:
+            return
+        there = adapter.until_of(section)
+        others = []
+        for until, items in self._stage.items_until(kind, section, ITEMS_AT_A_TIME):
+            # Most are there for good, as here.
+            items_there = (
+                set(map(decode, items)) & there.keys()
+                if until is None
+                else (set(map(decode, items)) - adapter.missing_items(section, items))
+            )
+            others += [item for item in items_there if there.get(item) != until]
+        if others:
+            self.other_ends.append(
+                f"{kind}: {described(decode(section))} has until another time than here, and keeps "
+                f"so: {some(others)}"
+            )
 
     def _is_new(self, kind: str, section: bytes) -> bool:
         return decode(section) not in self._sections[kind]
@@ -119,8 +173,8 @@ class Importer:
         if is_new:
             adapter.create_section(section)
         bar.update(1)
-        for items in self._stage.items(kind, section, ITEMS_AT_A_TIME):
+        for until, items in self._stage.items_until(kind, section, ITEMS_AT_A_TIME):
             missing = items if is_new else adapter.missing_items(section, items)
             if missing:
-                adapter.include_items(section, missing)
+                include_until(adapter, section, missing, until)
             bar.update(len(items))

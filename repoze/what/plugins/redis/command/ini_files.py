@@ -47,8 +47,8 @@ def read_ini(file: IO[bytes], kind: str) -> Iterator[Entry]:
             section = entry.removeprefix("[").removesuffix("]")
             if not section or not entry.endswith("]"):
                 raise Failure(f"Line {number:,} of the ini file of {kind} is no [NAME].")
-            yield kind, section, None
+            yield Entry(kind, section)
         elif entry:
             if section is None:
                 raise Failure(f"Line {number:,} of the ini file of {kind} comes before any [NAME].")
-            yield kind, section, entry
+            yield Entry(kind, section, entry)

@@ -1,22 +1,34 @@
 r"""Both sources as JSON: ``{"groups": {GROUP: [USER, ...]}, "permissions": {NAME: [GROUP, ...]}}``.
 
+That is what is so for good. What ends is apart, so that a program that knows nothing of it makes
+nobody permanent: ``"until": {"groups": {GROUP: {USER: TIME, ...}}, "permissions": ...}``. It is not
+there where nothing ends.
+
 It is written and read as a stream, in memory of the length of a name. Names that are not UTF-8 have
 escapes such as ``\udcff``.
 """
 
 import json
 import re
+import shutil
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple, NoReturn, TextIO, cast
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.names import described, encode_for_write
+from repoze.what.plugins.redis.times import aware
 
-from .exporting import Sections
+from .ends import ends_as_json
+from .exporting import EndingSections
 from .failures import Failure
 from .sources import KINDS
 from .staging import Entry
+
+UNTIL = "until"
+"""The key of what ends."""
 
 _BYTES_AT_A_TIME = 1 << 16
 _BLANKS = re.compile("[ \t\n\r]*")
@@ -39,42 +51,98 @@ _IN_WORDS = {
 }
 
 
-def write_json(out: TextIO, sources: Iterable[tuple[str, Sections]]) -> None:
-    """Write *sections*: the kind of each, and its sections."""
+def write_json(out: TextIO, sources: Iterable[tuple[str, EndingSections]]) -> None:
+    """Write *sources*: the kind of each, and its sections."""
     before = "{"
-    for kind, sections in sources:
-        out.write(f"{before}\n  {json.dumps(kind)}: {{")
-        before = ""
-        for section, items in sections:
-            out.write(f"{before}\n    {json.dumps(section)}: {json.dumps(items)}")
+    # What ends comes last, and is read with the rest: of two readings, one could lack the end of
+    # what the other has.
+    with SpooledTemporaryFile(_BYTES_AT_A_TIME, "w+", encoding="ascii") as ending:
+        before_end = f',\n  "{UNTIL}": {{'
+        for kind, sections in sources:
+            out.write(f"{before}\n  {json.dumps(kind)}: {{")
+            before = ""
+            before_section = f"{before_end}\n    {json.dumps(kind)}: {{"
+            for section, items in sections:
+                name = json.dumps(section)
+                for_good = sorted(item for item, until in items.items() if until is None)
+                out.write(f"{before}\n    {name}: {json.dumps(for_good)}")
+                before = ","
+                if ends := ends_as_json(items):
+                    ending.write(f"{before_section}\n      {name}: {json.dumps(ends)}")
+                    before_section, before_end = ",", "\n    },"
+            out.write("\n  }")
             before = ","
-        out.write("\n  }")
-        before = ","
+        if ending.tell():
+            ending.write("\n    }\n  }")
+            ending.seek(0)
+            shutil.copyfileobj(ending, out)
     out.write("\n}\n")
 
 
-def read_json(file: IO[bytes]) -> Iterator[Entry]:
+def read_json(file: IO[bytes], keys: set[str] | None = None) -> Iterator[Entry]:
     """Return what is in *file*, which is read as it is asked for.
 
+    :param keys: gets the keys that are met: those of `KINDS`, and `UNTIL`.
     :raises Failure: where it is no such JSON. It tells the line, and not what stands there.
     """
     tokens = _Tokens(file)
     tokens.expect("{", "an object with groups and permissions")
-    kinds = set(KINDS)
-    for kind in _keys(tokens):
-        if kind not in kinds:
-            tokens.refuse("'groups' or 'permissions' is wanted there, each of them once")
-        kinds.remove(kind)
+    for key in _each_once(tokens, (*KINDS, UNTIL)):
+        if keys is not None:
+            keys.add(key)
+        if key == UNTIL:
+            yield from _read_ends(tokens)
+        else:
+            yield from _read_sections(tokens, key)
+    tokens.expect("end", "nothing more")
+
+
+def _read_sections(tokens: "_Tokens", kind: str) -> Iterator[Entry]:
+    tokens.expect("{", f"an object with a list for each of the {kind}")
+    for key in _keys(tokens):
+        section = _name(tokens, key)
+        yield Entry(kind, section)
         tokens.expect(":", "a colon")
-        tokens.expect("{", f"an object with a list for each of the {kind}")
+        tokens.expect("[", f"a list for {described(key)}")
+        for item in _items(tokens):
+            yield Entry(kind, section, _name(tokens, item))
+
+
+def _read_ends(tokens: "_Tokens") -> Iterator[Entry]:
+    tokens.expect("{", "an object with groups and permissions")
+    for kind in _each_once(tokens, KINDS):
+        tokens.expect("{", f"an object with an object for each of the {kind}")
         for key in _keys(tokens):
             section = _name(tokens, key)
-            yield kind, section, None
             tokens.expect(":", "a colon")
-            tokens.expect("[", f"a list for {described(key)}")
-            for item in _items(tokens):
-                yield kind, section, _name(tokens, item)
-    tokens.expect("end", "nothing more")
+            tokens.expect("{", f"an object with a time for each name in {described(key)}")
+            for item in _keys(tokens):
+                name = _name(tokens, item)
+                tokens.expect(":", "a colon")
+                yield Entry(kind, section, name, _time(tokens))
+
+
+def _each_once(tokens: "_Tokens", keys: Sequence[str]) -> Iterator[str]:
+    """Return those of *keys* that an object has that has begun. Values are read in between."""
+    left = set(keys)
+    for key in _keys(tokens):
+        if key not in left:
+            *others, last = (f"'{each}'" for each in keys)
+            tokens.refuse(f"{', '.join(others)} or {last} is wanted there, each of them once")
+        left.remove(key)
+        tokens.expect(":", "a colon")
+        yield key
+
+
+def _time(tokens: "_Tokens") -> datetime:
+    token = tokens.next()
+    if token.kind != "text":
+        tokens.refuse_kind("a time in quotes", token)
+    try:
+        return aware("it", datetime.fromisoformat(token.value))
+    except ValueError:
+        # Of which machine a time without a zone is that is kept in a file, nobody knows.
+        tokens.refuse("a time with its zone is wanted there, such as 2027-01-31T12:00+01:00")
 
 
 def _keys(tokens: "_Tokens") -> Iterator[str]:

@@ -1,5 +1,8 @@
 """The commands ``who``, ``can`` and ``who-can``: what the application would find."""
 
+from collections.abc import Iterable
+from datetime import datetime
+
 import click
 
 from repoze.what.adapters import NonExistingSectionError
@@ -8,9 +11,11 @@ from repoze.what.plugins.redis.renaming import exists
 from repoze.what.printable import printable
 
 from .completion import complete_permissions, complete_users
+from .ends import Ends, ends_as_json, with_ends
 from .failures import NotThere
 from .output import echo_json, echo_lines, echo_section, json_option
 from .sources import Sources, pass_sources
+from .times import in_words
 
 _NO = 1
 
@@ -22,20 +27,35 @@ _user = click.argument("user", shell_complete=complete_users)
 @json_option
 @pass_sources
 def who(sources: Sources, user: str, *, as_json: bool) -> None:
-    """Print the groups and the permissions of USER, and which group gives each."""
-    groups = _groups_of(sources, user)
+    """Print the groups and the permissions of USER, and which group gives each.
+
+    Where that ends by itself, it says when.
+    """
+    groups = sources.groups.find_sections_until({"repoze.what.userid": user})
     if not groups:
         sources.expect_something("groups")
     permissions = _permissions_of(sources, groups)
     if not permissions:
         sources.tell_if_mistyped("permissions")
     if as_json:
-        echo_json({"user": user, "groups": groups, "permissions": permissions})
+        ends = {name: ends_as_json(givers) for name, givers in permissions.items()}
+        until = {
+            "groups": ends_as_json(groups),
+            "permissions": {name: found for name, found in ends.items() if found},
+        }
+        names = {name: sorted(givers) for name, givers in permissions.items()}
+        echo_json({"user": user, "groups": sorted(groups), "permissions": names, "until": until})
         return
-    echo_section("groups", groups)
-    echo_section(
-        "permissions", [f"{name} ({', '.join(givers)})" for name, givers in permissions.items()]
+    echo_section("groups", with_ends(groups))
+    echo_section("permissions", [_given(name, givers) for name, givers in permissions.items()])
+
+
+def _given(name: str, givers: Ends) -> str:
+    told_of_each = (
+        giver if until is None else f"{giver} {in_words(until)}"
+        for giver, until in sorted(givers.items())
     )
+    return f"{name} ({', '.join(told_of_each)})"
 
 
 @click.command()
@@ -90,13 +110,10 @@ def _no_such(sources: Sources, permission: str) -> NotThere:
     return NotThere(f"There is no permission {described(permission)}.")
 
 
-def _groups_of(sources: Sources, user: str) -> list[str]:
-    return sorted(sources.groups.find_sections({"repoze.what.userid": user}))
-
-
-def _permissions_of(sources: Sources, groups: list[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _permissions_of(sources: Sources, groups: Iterable[str]) -> dict[str, Ends]:
+    """Return the permissions of *groups*, each with those that give it, and until when."""
+    found: dict[str, dict[str, datetime | None]] = {}
     for group in groups:
-        for permission in sources.permissions.find_sections(group):
-            found.setdefault(permission, []).append(group)
+        for permission, until in sources.permissions.find_sections_until(group).items():
+            found.setdefault(permission, {})[group] = until
     return dict(sorted(found.items()))

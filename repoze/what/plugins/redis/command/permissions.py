@@ -10,6 +10,16 @@ from repoze.what.plugins.redis.renaming import kept_for, refuse_interrupted, set
 
 from .asking import ask, yes_option
 from .completion import complete_groups, complete_permissions
+from .ends import (
+    End,
+    ends_as_json,
+    items_until,
+    set_ends,
+    sets_end,
+    takes_end,
+    told_how_to_set,
+    with_ends,
+)
 from .failures import Failure
 from .noting import noted
 from .output import count, echo_json, echo_lines, echo_section, json_option
@@ -42,12 +52,13 @@ def list_permissions(sources: Sources, *, as_json: bool) -> None:
 @json_option
 @pass_sources
 def show(sources: Sources, permission: str, *, as_json: bool) -> None:
-    """Print the groups that have PERMISSION."""
-    groups = sorted(sources.permissions.get_section_items(permission))
+    """Print the groups that have PERMISSION, and until when where that ends."""
+    groups = items_until(sources.permissions, permission)
     if as_json:
-        echo_json({"permission": permission, "groups": groups})
+        until = {"groups": ends_as_json(groups)}
+        echo_json({"permission": permission, "groups": sorted(groups), "until": until})
     else:
-        echo_section("groups", groups)
+        echo_section("groups", with_ends(groups))
 
 
 @permissions.command()
@@ -89,25 +100,55 @@ def delete(sources: Sources, permission: str, *, yes: bool) -> None:
 @click.option(
     "--unknown-groups", is_flag=True, help="Also to groups that are not there, or elsewhere."
 )
+@takes_end
 @noted
 @pass_sources
 def grant(
-    sources: Sources, permission: str, groups: tuple[str, ...], *, unknown_groups: bool
+    sources: Sources,
+    permission: str,
+    groups: tuple[str, ...],
+    *,
+    unknown_groups: bool,
+    end: End,
 ) -> None:
-    """Give PERMISSION to each GROUP: to all, or to none where one has it already."""
+    """Give PERMISSION to each GROUP: to all, or to none where one has it already.
+
+    With --for or --until that ends by itself, which takes a source with a namespace.
+    """
     unknown = _no_groups(sources, groups)
     if unknown and not unknown_groups:
         raise Failure(
             f"There is no group of that name: {some(unknown)}. Whoever makes one would have the "
             "permission. Make it first, or say --unknown-groups."
         )
-    sources.permissions.include_items(permission, groups)
+    with told_how_to_set("permissions until"):
+        sources.permissions.include_items(permission, groups, end)
     gone = _no_groups(sources, groups) - unknown
     if gone:
         raise Failure(
             f"It is granted, but meanwhile somebody has deleted or renamed {some(gone)}. Revoke "
             "it, or whoever makes a group of that name has the permission."
         )
+
+
+@permissions.command("until")
+@_permission
+@_groups
+@sets_end
+@noted
+@pass_sources
+def set_until(
+    sources: Sources,
+    permission: str,
+    groups: tuple[str, ...],
+    *,
+    end: End,
+) -> None:
+    """Say anew until when each GROUP, which has PERMISSION, has it.
+
+    That is one after the other, and each has it all the while.
+    """
+    set_ends(sources.permissions, permission, groups, end)
 
 
 @permissions.command()

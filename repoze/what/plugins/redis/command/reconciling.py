@@ -14,8 +14,10 @@ from .applying import Applier
 from .asking import ask, yes_option
 from .changes import SECTION_OF, echo_changes, echo_changes_as_json
 from .differences import Differences
+from .ends import only_for_good_option
 from .failures import Failure
-from .json_files import read_json
+from .importing import leave_out_what_cannot_be
+from .json_files import UNTIL, read_json
 from .output import count, echo_json, json_option, progress
 from .sources import KINDS, Sources, pass_sources
 from .staging import file_input, temporary_database
@@ -42,15 +44,19 @@ class _Options:
 @click.command()
 @_file
 @_only
+@only_for_good_option
 @json_option
 @pass_sources
-def diff(sources: Sources, file: str, only: str | None, *, as_json: bool) -> None:
+def diff(
+    sources: Sources, file: str, only: str | None, *, only_for_good: bool, as_json: bool
+) -> None:
     """Print how FILE differs from the sources: what it has besides (+), and what it lacks (-).
 
-    FILE is JSON as `export json` writes it; - is the standard input. The exit status is 0 where
-    there is no difference, 1 where there is some, and 2 where it could not be found out.
+    What it has until another time is marked ~. FILE is JSON as `export json` writes it; - is the
+    standard input. The exit status is 0 where there is no difference, 1 where there is some, and 2
+    where it could not be found out.
     """
-    with _compared(sources, file, only) as (name, differences):
+    with _compared(sources, file, only, only_for_good=only_for_good) as (name, differences):
         _echo(differences, as_json=as_json)
         lacking = _total(differences.count("-"))
         if lacking:
@@ -61,7 +67,7 @@ def diff(sources: Sources, file: str, only: str | None, *, as_json: bool) -> Non
         emptied = differences.emptied()
         if emptied:
             _tell(f"{name} has no {_and_no(emptied)}: that all of them go takes --empty, too.")
-        if lacking or _total(differences.count("+")):
+        if lacking or _total(differences.count("+", "~")):
             raise click.exceptions.Exit(_DIFFERENT)
 
 
@@ -83,16 +89,19 @@ def diff(sources: Sources, file: str, only: str | None, *, as_json: bool) -> Non
     is_flag=True,
     help="Also where a group goes that FILE still grants permissions to.",
 )
+@only_for_good_option
 @yes_option
 @json_option
 @pass_sources
-def apply(sources: Sources, /, file: str, only: str | None, **options: bool) -> None:
+def apply(
+    sources: Sources, /, file: str, only: str | None, *, only_for_good: bool, **options: bool
+) -> None:
     """Make the sources what FILE says, and ask before something is taken away.
 
     Without --prune nothing is taken away. FILE is JSON as `export json` writes it; - is the
     standard input. Where it was stopped, run it again.
     """
-    with _compared(sources, file, only) as (name, differences):
+    with _compared(sources, file, only, only_for_good=only_for_good) as (name, differences):
         _apply(name, differences, sources, _Options(**options))
 
 
@@ -109,7 +118,7 @@ def _apply(name: str, differences: Differences, sources: Sources, options: _Opti
         f"Revoke them first, or have {name} grant them, or say --inherit.",
         accepted=False,
     )
-    counts = differences.count("+", "-")
+    counts = differences.count("+", "-", "~")
     if options.dry_run:
         _echo(differences, as_json=options.as_json)
         return
@@ -128,21 +137,28 @@ def _apply(name: str, differences: Differences, sources: Sources, options: _Opti
         click.echo(
             f"{kind}: {numbers['created']:,} made, {numbers['deleted']:,} gone; "
             f"{count(numbers['added'], ITEM_OF[kind])} added, {numbers['removed']:,} removed"
+            + (f", {numbers['changed']:,} until another time" if numbers["changed"] else "")
         )
 
 
 @contextmanager
-def _compared(sources: Sources, file: str, only: str | None) -> Iterator[tuple[str, Differences]]:
+def _compared(
+    sources: Sources, file: str, only: str | None, *, only_for_good: bool
+) -> Iterator[tuple[str, Differences]]:
     """Return what messages call *file*, and how it differs from *sources*."""
     kinds = KINDS if only is None else (only,)
     with temporary_database() as database:
         differences = Differences(database, kinds)
         with click.open_file(file, "rb") as opened:
-            entries = (entry for entry in read_json(opened) if entry[0] in kinds)
+            keys: set[str] = set()
+            entries = (entry for entry in read_json(opened, keys) if entry.kind in kinds)
             found = file_input(file, opened, entries)
             differences.add(found)
         sources.tell_if_nothing(*kinds)
-        differences.compare(sources)
+        leave_out_what_cannot_be(differences, sources, kinds, only_for_good=only_for_good)
+        differences.compare(sources, with_ends=UNTIL in keys)
+        if UNTIL not in keys:
+            _tell_what_ends(found.name, differences.left_for_a_time())
         yield found.name, differences
 
 
@@ -193,9 +209,18 @@ def _tell_what_stays(name: str, stays: Mapping[str, Mapping[str, int]]) -> None:
         _tell(f"Not in {name}, and left as it is: {', '.join(parts)}. --prune takes it away.")
 
 
+def _tell_what_ends(name: str, ending: Mapping[str, int]) -> None:
+    parts = [count(number, ITEM_OF[kind]) for kind, number in ending.items() if number]
+    if parts:
+        _tell(
+            f"In {name}, but there for a time only: {', '.join(parts)}. It stays so: {name} has no "
+            f'"{UNTIL}", so it says nothing of what ends.'
+        )
+
+
 def _echo(differences: Differences, *, as_json: bool) -> None:
     echo = echo_changes_as_json if as_json else echo_changes
-    echo(differences.changes("+", "-"))
+    echo(differences.changes("+", "-", "~"))
 
 
 def _total(counts: Mapping[str, Mapping[str, int]]) -> int:

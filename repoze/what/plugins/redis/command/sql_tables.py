@@ -181,12 +181,12 @@ class _Source:
     def entries(self) -> Iterator[Entry]:
         """Return what is there, read some rows at a time."""
         for name in self._rows(select(self._sections.name)):
-            yield self._kind, name[0], None
+            yield Entry(self._kind, name[0])
         pairs = select(self._sections.name, self._items.name).select_from(self._joined)
         for section, item in self._rows(pairs):
             if item is None:
                 raise Failure(f"{described(section)} has an item whose {self._items.name} is NULL.")
-            yield self._kind, section, item
+            yield Entry(self._kind, section, item)
 
     def _rows(self, query: Select[Any]) -> Iterable[Any]:
         return self._connection.execute(query, execution_options={"yield_per": _ROWS_AT_A_TIME})

@@ -8,19 +8,33 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import SEEK_END
-from typing import IO
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import IO, NamedTuple
 
 from more_itertools import chunked
 
 from repoze.what.adapters import SourceError
 from repoze.what.plugins.redis.names import Name, decode, described, encode_for_write
+from repoze.what.plugins.redis.times import ending_of, time_of
 
 from .failures import Failure
 from .output import Bar, progress
 
-Entry = tuple[str, Name, Name | None]
-"""One of `KINDS`, the name of a section, and an item of it, or `None` for the section alone."""
+
+class Entry(NamedTuple):
+    """A section, or an item of it."""
+
+    kind: str
+    """One of `KINDS`."""
+    section: Name
+    item: Name | None = None
+    """`None` is the section alone."""
+    until: datetime | None = None
+    """When the item is out of it; `None` is that it is in it for good."""
+
 
 _ENTRIES_AT_A_TIME = 1000
 _SCHEMA = """
@@ -28,8 +42,14 @@ _SCHEMA = """
     PRAGMA synchronous = OFF;
     PRAGMA cache_size = -8192;
     CREATE TABLE sections (kind, section, PRIMARY KEY (kind, section)) WITHOUT ROWID;
-    CREATE TABLE items (kind, section, item, PRIMARY KEY (kind, section, item)) WITHOUT ROWID;
+    CREATE TABLE items
+        (kind, section, item, ending, is_unclear, PRIMARY KEY (kind, section, item)) WITHOUT ROWID;
 """
+_ADD = """
+    INSERT INTO items VALUES (?, ?, ?, ?, 0) ON CONFLICT (kind, section, item)
+        DO UPDATE SET is_unclear = 1 WHERE ending IS NOT excluded.ending
+"""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -78,12 +98,14 @@ class Stage:
     def add(self, source: Input) -> None:
         """Add what is in *source*, and show how far it is.
 
-        :raises Failure: where it makes no sense, has a section twice, or a name that can be none.
+        :raises Failure: where it makes no sense, has a section twice, an item until two times, one
+            that ends of a section that it does not have, or a name that can be none.
         :raises OSError: where it cannot be read.
         """
         try:
             with progress("reading", source.length) as bar:
                 self._add(source, bar)
+            self._refuse_unclear()
         except (Failure, SourceError) as error:
             raise Failure(f"{source.name}: {error}") from error
         except OSError as error:
@@ -92,14 +114,17 @@ class Stage:
     def _add(self, source: Input, bar: Bar) -> None:
         position = 0
         for entries in chunked(source.entries, _ENTRIES_AT_A_TIME):
-            for kind, section, item in entries:
+            for kind, section, item, _ in entries:
                 if item is None:
                     self._add_section(kind, section)
             self._database.executemany(
-                "INSERT OR IGNORE INTO items VALUES (?, ?, ?)",
+                _ADD,
                 (
-                    (kind, encode_for_write(section), encode_for_write(item))
-                    for kind, section, item in entries
+                    (
+                        *(kind, encode_for_write(section), encode_for_write(item)),
+                        None if until is None else ending_of(until),
+                    )
+                    for kind, section, item, until in entries
                     if item is not None
                 ),
             )
@@ -115,6 +140,51 @@ class Stage:
             # Which of the two is meant? Together they would be more than either.
             name = decode(encode_for_write(section))
             raise Failure(f"{described(name)} comes twice among the {kind}.")
+
+    def _refuse_unclear(self) -> None:
+        for kind, section, item in self._database.execute(
+            "SELECT kind, section, item FROM items WHERE is_unclear LIMIT 1"
+        ):
+            raise Failure(
+                f"{described(decode(item))} is in {described(decode(section))} of the {kind} until "
+                "more than one time, or for good as well."
+            )
+        for kind, section in self._database.execute(
+            "SELECT kind, section FROM items WHERE ending IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM sections WHERE sections.kind = items.kind "
+            "AND sections.section = items.section) LIMIT 1"
+        ):
+            raise Failure(
+                f"until: {described(decode(section))} is not among the {kind}. Write it there, too."
+            )
+
+    def ends(self, kind: str) -> int:
+        """Return how many items of a kind there are that end."""
+        (found,) = self._database.execute(
+            "SELECT COUNT(*) FROM items WHERE kind = ? AND ending IS NOT NULL", (kind,)
+        ).fetchone()
+        return int(found)
+
+    def leave_out_what_ends(self, kind: str, *, before: datetime | None = None) -> list[str]:
+        """Forget the items of a kind that end, and return in words which these were.
+
+        :param before: only those that end until then; `None` is all of them.
+        """
+        which = "kind = ? AND ending IS NOT NULL AND ending <= ?"
+        values = kind, ending_of(datetime.max.replace(tzinfo=UTC) if before is None else before)
+        found = self._database.execute(
+            f"SELECT section, item FROM items WHERE {which} ORDER BY section, item",  # noqa: S608
+            values,
+        )
+        left_out = [
+            f"{described(decode(item))} in {described(decode(section))}"
+            for section, item in islice(found, _SHOWN)
+        ]
+        more = sum(1 for _ in found)
+        if more:
+            left_out.append(f"{more:,} more")
+        self._database.execute(f"DELETE FROM items WHERE {which}", values)  # noqa: S608
+        return left_out
 
     @property
     def length(self) -> int:
@@ -139,6 +209,18 @@ class Stage:
         )
         while page := found.fetchmany(at_a_time):
             yield [item for (item,) in page]
+
+    def items_until(
+        self, kind: str, section: bytes, at_a_time: int
+    ) -> Iterator[tuple[datetime | None, list[bytes]]]:
+        """Return the items of a section, so many at a time, with when these end."""
+        found = self._database.execute(
+            "SELECT ending, item FROM items WHERE kind = ? AND section = ? ORDER BY ending, item",
+            (kind, section),
+        )
+        for ending, rows in groupby(found, itemgetter(0)):
+            for page in chunked((item for _, item in rows), at_a_time):
+                yield None if ending is None else time_of(ending), page
 
     def groups_only_granted(self) -> Iterator[bytes]:
         """Return the groups that permissions are granted to, and that are not staged themselves."""

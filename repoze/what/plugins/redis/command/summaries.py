@@ -64,14 +64,19 @@ def tell_unknown_groups(groups: Collection[str]) -> None:
         )
 
 
+def tell_some(lines: Collection[str]) -> None:
+    """Print *lines* on the standard error, so many as somebody may read, and how many more."""
+    for line in islice(lines, SHOWN):
+        click.echo(printable(line), err=True)
+    if len(lines) > SHOWN:
+        click.echo(f"... and {len(lines) - SHOWN:,} more", err=True)
+
+
 def refuse(problems: Collection[str], advice: str, *, accepted: bool) -> None:
     """Print *problems* on the standard error.
 
     :raises Failure: where there are any, and they are not *accepted*.
     """
-    for problem in islice(problems, SHOWN):
-        click.echo(printable(problem), err=True)
-    if len(problems) > SHOWN:
-        click.echo(f"... and {len(problems) - SHOWN:,} more", err=True)
+    tell_some(problems)
     if problems and not accepted:
         raise Failure(f"Nothing was written. {advice}")

@@ -1,7 +1,7 @@
 """The commands ``export ...`` and ``import ...``: the sources in other forms."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from typing import IO, Any, TextIO, TypeVar
@@ -10,16 +10,17 @@ import click
 
 from . import missing
 from .asking import yes_option
-from .exporting import Sections, new_file, sections_of
+from .ends import only_for_good_option
+from .exporting import EndingSections, Sections, for_good, new_file, sections_of
 from .failures import Failure
-from .importing import Importer
+from .importing import Importer, leave_out_what_cannot_be
 from .ini_files import read_ini, write_ini
 from .json_files import read_json, write_json
 from .noting import noted
 from .output import json_option, progress
-from .sources import Sources, pass_sources
+from .sources import KINDS, Sources, pass_sources
 from .staging import Entry, Input, Stage, file_input, temporary_database
-from .summaries import echo_summaries, refuse, tell_unknown_groups
+from .summaries import echo_summaries, refuse, tell_some, tell_unknown_groups
 from .xml_files import read_xml, write_xml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,28 +70,32 @@ def export_json(sources: Sources, file: str, *, yes: bool) -> None:
 
 @export.command("ini")
 @_file_options
+@only_for_good_option
 @yes_option
 @pass_sources
 def export_ini(
-    sources: Sources, groups_file: str | None, permissions_file: str | None, *, yes: bool
+    sources: Sources, groups_file: str | None, permissions_file: str | None, **options: bool
 ) -> None:
     """Write ini files of repoze.what.plugins.ini: one of groups, one of permissions."""
 
     def write(out: TextIO, _: str, sections: Sections) -> None:
         write_ini(out, sections)
 
-    _export_files(sources, groups_file, permissions_file, write, yes=yes)
+    files = _given(groups_file, permissions_file)
+    _export_files(sources, files, write, "An ini file", **options)
 
 
 @export.command("xml")
 @_file_options
+@only_for_good_option
 @yes_option
 @pass_sources
 def export_xml(
-    sources: Sources, groups_file: str | None, permissions_file: str | None, *, yes: bool
+    sources: Sources, groups_file: str | None, permissions_file: str | None, **options: bool
 ) -> None:
     """Write XML files of repoze.what.plugins.xml: one of groups, one of permissions."""
-    _export_files(sources, groups_file, permissions_file, write_xml, yes=yes)
+    files = _given(groups_file, permissions_file)
+    _export_files(sources, files, write_xml, "XML", **options)
 
 
 @export.command("sql")
@@ -99,10 +104,17 @@ def export_xml(
 @click.option(
     "--skip-unknown", is_flag=True, help="Leave out members who are no users there, and such."
 )
+@only_for_good_option
 @json_option
 @pass_sources
-def export_sql(
-    sources: Sources, database_url: str, *, merge: bool, skip_unknown: bool, as_json: bool
+def export_sql(  # noqa: PLR0913 - each is an option of its own
+    sources: Sources,
+    database_url: str,
+    *,
+    merge: bool,
+    skip_unknown: bool,
+    only_for_good: bool,
+    as_json: bool,
 ) -> None:
     """Add groups and permissions to the tables of a TurboGears quickstart.
 
@@ -112,7 +124,11 @@ def export_sql(
     tables = _sql_tables()
     with tables.connect(database_url) as connection:
         sources.expect_something()
-        summaries, notes = tables.complete_tables(connection, _read_sources(sources))
+        found = (
+            (kind, for_good(sections, kind, "Such tables", only_for_good=only_for_good))
+            for kind, sections in _read_sources(sources)
+        )
+        summaries, notes = tables.complete_tables(connection, found)
         _refuse_conflicts(notes.conflicts, accepted=merge)
         refuse(
             notes.unknown,
@@ -122,24 +138,25 @@ def export_sql(
     echo_summaries(summaries, as_json=as_json)
 
 
-def _read_sources(sources: Sources) -> Iterator[tuple[str, Sections]]:
+def _read_sources(sources: Sources) -> Iterator[tuple[str, EndingSections]]:
     for kind, adapter in sources.by_kind().items():
         yield kind, sections_of(adapter, kind)
 
 
-def _export_files(
+def _export_files(  # noqa: PLR0913 - each is an option of its own
     sources: Sources,
-    groups_file: str | None,
-    permissions_file: str | None,
+    files: Sequence[tuple[str, str]],
     write: Callable[[TextIO, str, Sections], None],
+    form: str,
     *,
+    only_for_good: bool,
     yes: bool,
 ) -> None:
-    files = _given(groups_file, permissions_file)
     sources.expect_something(*dict(files))
     for kind, file in files:
+        found = sections_of(sources.by_kind()[kind], kind)
         with new_file(file, yes=yes) as out:
-            write(out, kind, sections_of(sources.by_kind()[kind], kind))
+            write(out, kind, for_good(found, kind, form, only_for_good=only_for_good))
 
 
 # Imports
@@ -162,6 +179,7 @@ def _import_options(command: Command) -> Command:
 @import_.command("json")
 @click.argument("file", type=_file_type)
 @_import_options
+@only_for_good_option
 @noted
 @pass_sources
 def import_json(sources: Sources, /, file: str, **options: bool) -> None:
@@ -218,18 +236,26 @@ def import_sql(sources: Sources, /, database_url: str, **options: bool) -> None:
         _import(sources, [tables.sql_input(connection)], **options)
 
 
-def _import(
-    sources: Sources, inputs: Iterable[Input], *, merge: bool, dry_run: bool, as_json: bool
+def _import(  # noqa: PLR0913 - each is an option of its own
+    sources: Sources,
+    inputs: Iterable[Input],
+    *,
+    merge: bool,
+    dry_run: bool,
+    as_json: bool,
+    only_for_good: bool = False,
 ) -> None:
     with temporary_database() as database:
         staged = Stage(database)
         for found in inputs:
             staged.add(found)
+        leave_out_what_cannot_be(staged, sources, KINDS, only_for_good=only_for_good)
         importer = Importer(staged, sources)
         with progress("comparing", staged.length) as bar:
             summaries = importer.compare(bar, merge=merge)
         _refuse_conflicts(importer.conflicts, accepted=merge)
         tell_unknown_groups(importer.unknown_groups())
+        tell_some(importer.other_ends)
         if not dry_run:
             with progress("writing", staged.length) as bar:
                 importer.write(bar)

@@ -89,10 +89,10 @@ class _Reader:
             if not name:
                 self._refuse("a name", f"none, for <{element}>")
             if self._depth == len(_ELEMENTS[self._kind]):
-                self.found.append((self._kind, self._section, name))
+                self.found.append(Entry(self._kind, self._section, name))
             else:
                 self._section = name
-                self.found.append((self._kind, name, None))
+                self.found.append(Entry(self._kind, name))
 
     def _end(self, _: str) -> None:
         self._depth -= 1

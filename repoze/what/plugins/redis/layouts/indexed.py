@@ -13,7 +13,7 @@ import redis
 from redis import InvalidResponse
 
 from repoze.what.acting import acting
-from repoze.what.adapters import AdapterError, ItemPresentError, SourceError
+from repoze.what.adapters import AdapterError, ItemPresentError
 from repoze.what.plugins.redis.changes import Entry, Reading, first_id_at
 from repoze.what.plugins.redis.connection.database import Database
 from repoze.what.plugins.redis.connection.exchange import Exchange, Script
@@ -21,7 +21,12 @@ from repoze.what.plugins.redis.connection.failures import Operation, code_word, 
 from repoze.what.plugins.redis.connection.replies import array, flag, number, texts
 from repoze.what.plugins.redis.names import decode, decode_all, described, encode_text, listed
 from repoze.what.plugins.redis.near_cache.cache import NearCache
-from repoze.what.plugins.redis.refusals import group_present, no_group, still_permitted
+from repoze.what.plugins.redis.refusals import (
+    EndPastError,
+    group_present,
+    no_group,
+    still_permitted,
+)
 from repoze.what.plugins.redis.times import shown, time_of
 from repoze.what.plugins.redis.undoing import Place, find_place, keeps_none, refusal_of
 
@@ -122,6 +127,7 @@ class IndexedLayout(Layout):
 
     _REPEATS_WRITES = True
     _FIND = script("indexed/lasting", "indexed/find_sections")
+    _FIND_UNTIL = script("indexed/lasting", "indexed/find_sections_until")
     _FIND_WITH = script("joined", "indexed/lasting", "indexed/unions", "indexed/find_sections_with")
     _FIND_SHARED = script("indexed/lasting", "indexed/find_shared")
     _FIND_ITEMS_THROUGH = script(
@@ -133,6 +139,7 @@ class IndexedLayout(Layout):
             for operation in (
                 "get_sections_page",
                 "get_many_section_items",
+                "get_many_sections_until",
                 "missing_items",
                 "count_items",
                 "until_of",
@@ -296,16 +303,32 @@ class IndexedLayout(Layout):
         return [item for item, is_missing in zip(items, flags, strict=True) if is_missing]
 
     def until_of(self, section: bytes) -> dict[bytes, int]:  # noqa: D102
-        def read(exchange: Exchange) -> list[Any] | None:
+        def read(exchange: Exchange) -> dict[bytes, int] | None:
             reply = self._read(exchange, "until_of", (section,))
-            return None if reply is None else array(texts(reply))
+            return None if reply is None else _ends(reply)
 
         found = self.reader.run(Operation("until_of", (section,)), read)
         if found is None:
             raise no_section(section, self.reader)
-        return {
-            item: _milliseconds(text) for item, text in zip(found[::2], found[1::2], strict=True)
-        }
+        return found
+
+    def find_sections_until(self, item: bytes) -> dict[bytes, int | None]:  # noqa: D102
+        keys = self.keys.item_prefix + item, self.keys.item_ends_prefix + item
+        return self.reader.run(
+            Operation("find_sections_until", (item,)),
+            lambda exchange: _with_ends(
+                exchange.evaluate(self._FIND_UNTIL, keys, (), is_reading=True)
+            ),
+        )
+
+    def _read_many_until(
+        self, exchange: Exchange, names: Sequence[bytes]
+    ) -> list[dict[bytes, int | None] | None]:
+        reply = self._read(exchange, "get_many_sections_until", names)
+        return [
+            None if items is None else _with_ends(items)
+            for items in array(reply, length=len(names))
+        ]
 
     def set_until(self, section: bytes, item: bytes, ending: bytes) -> None:  # noqa: D102
         operation = Operation("set_until", (section, item), is_write=True)
@@ -535,7 +558,7 @@ class IndexedLayout(Layout):
             case [b"present for a time", *pairs]:
                 return _present_for_a_time(names[0], pairs, self._database)
             case [b"past", now]:
-                return SourceError(
+                return EndPastError(
                     f"That time is past: at the server it is {shown(_time_of(now))}. Nothing was "
                     f"written ({self._database}).",
                     written=False,
@@ -569,6 +592,19 @@ def _milliseconds(text: bytes) -> int:
 
 def _time_of(text: bytes) -> datetime:
     return time_of(_milliseconds(text))
+
+
+def _ends(reply: Any) -> dict[bytes, int]:
+    pairs = array(texts(reply))
+    return dict(zip(pairs[::2], map(_milliseconds, pairs[1::2]), strict=True))
+
+
+def _with_ends(reply: Any) -> dict[bytes, int | None]:
+    for_good, ending = array(reply, length=2)
+    # An end counts where somebody else has written that it is for good, too.
+    found: dict[bytes, int | None] = {**dict.fromkeys(texts(for_good)), **_ends(ending)}
+    found.pop(b"", None)
+    return found
 
 
 def _present_for_a_time(

@@ -309,6 +309,48 @@ class Layout(ABC):
 
         return read
 
+    def find_sections_until(self, item: bytes) -> dict[bytes, int | None]:
+        """Return the sections that *item* is in, and when that ends, as `until_of` has it."""
+        found, _ = self.find_sections((item,))
+        return dict.fromkeys(set(found) - {b""})
+
+    def get_many_sections_until(
+        self, sections: Sequence[bytes]
+    ) -> dict[bytes, dict[bytes, int | None]]:
+        """Return what `get_many_section_items` does, and when each ends, as `until_of` has it.
+
+        `None` is that an item is in a section for good.
+        """
+        found: dict[bytes, dict[bytes, int | None]] = {}
+        for names in chunked(sections, _SECTIONS_AT_A_TIME):
+            items_of_each = self.reader.run(
+                Operation("get_many_sections_until", tuple(names)),
+                partial(self._read_many_until, names=names),
+            )
+            found |= {
+                name: items
+                for name, items in zip(names, items_of_each, strict=True)
+                if items is not None
+            }
+        return found
+
+    def _read_many_until(
+        self, exchange: Exchange, names: Sequence[bytes]
+    ) -> list[dict[bytes, int | None] | None]:
+        return [
+            None if items is None else dict.fromkeys(items)
+            for items in self._reading_of(names)(exchange)
+        ]
+
+    def server_time(self) -> int:
+        """Return the time by the clock of the server, in milliseconds since 1970."""
+
+        def read(exchange: Exchange) -> int:
+            seconds, microseconds = array(exchange.send("TIME"), length=2)
+            return int(seconds) * 1000 + int(microseconds) // 1000
+
+        return self._database.run(Operation("server_time"), read)
+
     def review(self, *, repair: bool) -> list[tuple[Problem, bytes, bytes]]:
         """Return what is odd in the source, and put it right where that is wanted.
 

@@ -161,6 +161,15 @@ local function review_item_ends(item, ends)
       found('only indexed', section, item)
     end
   end
+  -- The mark may have been looked at before, when there was something to mark.
+  local item_key = prefix .. 'item:' .. item
+  if
+    not is_checking
+    and redis.call('EXISTS', prefix .. 'item-until:' .. item) == 0
+    and holds(item_key, '')
+  then
+    redis.call('SREM', item_key, '')
+  end
 end
 
 local function review(key)
