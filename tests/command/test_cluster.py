@@ -6,6 +6,8 @@ from functools import cache
 import pytest
 from harness import cluster, servers
 
+from repoze.what.plugins.redis.command import watching
+
 
 @cache
 def running(executable):
@@ -60,11 +62,20 @@ def test_commands(done, run, *, staff, groups, address, tmp_path):
     assert json.loads(done("export", "json")) == document
 
 
-def test_watch(refused, url):
-    assert refused("watch") == (
-        "Error: Each node of a Redis Cluster announces only what it has itself. Have the sources "
-        "compared from time to time: watch --every 5\n"
-    )
+def test_watch(run, url, groups, monkeypatch):
+    """The history is where the source is."""
+    waited = []
+
+    def wait(seconds):
+        if waited:
+            raise KeyboardInterrupt
+        waited.append(seconds)
+        groups.create_section("watched")
+
+    monkeypatch.setattr(watching.time, "sleep", wait)
+    result = run("watch")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(": group 'watched': created\n")
 
 
 def test_without_a_namespace(refused, address):

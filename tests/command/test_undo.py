@@ -224,8 +224,20 @@ class TestAll:
         groups.delete_section("writers")
         permissions.include_item("publish", "desk")
         result = run("undo", "--all-with-note", "x", "--yes")
-        assert (result.exit_code, result.stdout) == (2, "2 changes undone.\n")
-        assert "what is no group has permissions: 'desk', 'writers'" in result.stderr
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "1 of 2 changes undone, then stopped at " in result.stderr
+        assert "in its way is delete_section (section 'writers'" in result.stderr
+        groups.create_section("writers")
+        result = run("undo", "--all-with-note", "x", "--yes", "--leave-permissions")
+        assert (result.exit_code, result.stdout) == (0, "1 change undone.\n")
+
+    def test_group_that_is_undone(self, run, groups, permissions, writers):
+        with acting_as("eva", note="x"):
+            groups.create_section("desk")
+        permissions.include_item("publish", "desk")
+        result = run("undo", "--all-with-note", "x", "--yes")
+        assert (result.exit_code, result.stdout) == (2, "1 change undone.\n")
+        assert "what is no group has permissions: 'desk'" in result.stderr
         # It can be what is wanted.
         with acting_as("eva", note="y"):
             permissions.exclude_item("publish", "writers")

@@ -1,6 +1,7 @@
 """Memberships that end: in no answer after that, whatever is asked, and kept until then."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from fnmatch import fnmatchcase
 
 import pytest
 import redis
@@ -752,6 +753,24 @@ def test_nobody_is_in_it_after_the_end(server, where, options, thorough):
     servers.wait_until(lambda: all(list(map(look, ends))))
     assert late == []
     assert readers.users_with("publish") == set()
+
+
+def test_keys_that_are_announced(source, raw):
+    """By what they match, keyspace notifications tell which section has another end."""
+    before = stored(raw)
+    source.include_item("edit", "a", until=HOUR)
+    source.create_section("new")
+    changed = {key for key, value in stored(raw).items() if before.get(key) != value}
+    found = {
+        (key, None if start is None else key.removeprefix(start))
+        for key in changed
+        for pattern, start in source.key_patterns
+        if fnmatchcase(key.decode(), pattern.decode())
+    }
+    assert found == {
+        (PREFIX.encode() + b"section-until:edit", b"edit"),
+        (PREFIX.encode() + b"sections", None),
+    }
 
 
 def test_no_key_expires(pair):

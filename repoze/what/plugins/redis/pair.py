@@ -132,31 +132,38 @@ class Adapters(NamedTuple):
             revoked = self.groups.delete_with_permissions(name, self.permissions, ends)
         return delete_in_steps(self, name) if revoked is None else revoked
 
-    def undo(self, change: Change) -> None:
+    def undo(self, change: Change, *, leave_permissions: bool = False) -> None:
         """Undo *change* of either source, exactly, or not at all.
 
         One that renamed or deleted a group is undone in both sources at once, which takes what
         makes it one step: see `rename_group`.
 
         :param change: what `~RedisGroupAdapter.history` of either adapter has yielded.
-        :raises UndoRefused: as the adapters do, and where one that is of both sources cannot be
-            undone in one step.
+        :param leave_permissions: whether to give a permission back also to what was a group then,
+            and has been deleted or renamed since: whoever is called so next will have it.
+        :raises UndoRefused: as the adapters do; where one that is of both sources cannot be undone
+            in one step; and where it would leave permissions so.
         :raises SourceError: as the adapters do.
         """
-        for _ in self.undo_each([change]):
+        for _ in self.undo_each([change], leave_permissions=leave_permissions):
             pass
 
-    def undo_each(self, changes: Iterable[Change]) -> Iterator[Change]:
+    def undo_each(
+        self, changes: Iterable[Change], *, leave_permissions: bool = False
+    ) -> Iterator[Change]:
         """Undo *changes*, one after the other, and yield each when it is undone.
 
         Each is undone as `undo` does, and where one is refused, those before it stay undone. It is
         for many, such as those of an import, the latest first: their histories are read once.
 
         :param changes: what `~RedisGroupAdapter.history` of either adapter has yielded.
+        :param leave_permissions: as for `undo`.
         :raises UndoRefused: as `undo` does, and what else that raises.
         """
         readings = Reading(), Reading()
         for change in changes:
+            if isinstance(change, Change) and not leave_permissions:
+                self._refuse_without_group(change)
             self._undo(change, readings)
             yield change
 
@@ -168,8 +175,6 @@ class Adapters(NamedTuple):
             ):
                 raise no_one_step(change)
             return
-        if isinstance(change, Change):
-            self._refuse_without_group(change)
         # Of two, one may be on the plain layout.
         pairs = list(zip(self, readings, strict=True))
         first, *others = [each for each in pairs if each[0].namespace is not None] or pairs
@@ -187,7 +192,8 @@ class Adapters(NamedTuple):
         Where the group had none, the history of the permissions does not tell of that. Whoever
         makes a group of that name would have them.
         """
-        if None in {self.groups.namespace, self.permissions.namespace} or not change.removed:
+        is_told = None not in {self.groups.namespace, self.permissions.namespace}
+        if is_of_group(change) or not change.removed or not is_told:
             return
         end = change.at + timedelta(milliseconds=1)
         at_that_time = self.permissions.history(since=change.at, before=end)

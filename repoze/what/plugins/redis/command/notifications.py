@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -19,8 +19,8 @@ _NEEDED = frozenset("Ksg")
 _SECONDS_OF_SILENCE = 5.0
 _SECONDS_TO_COLLECT = 0.2
 
-Written = dict[str, set[str | None]]
-"""By kind, the sections whose items were written; `None` where names of sections were."""
+Written = dict[str, set[str]]
+"""By kind, the sections whose items were written."""
 
 
 class Notifications:
@@ -33,12 +33,8 @@ class Notifications:
 
     def __init__(self, adapters: Mapping[str, RedisAdapter]) -> None:
         self._place = adapters["groups"].place
-        client = adapters["groups"].db_connection
-        if isinstance(client, redis.RedisCluster):
-            raise Failure(
-                "Each node of a Redis Cluster announces only what it has itself. Have the sources "
-                "compared from time to time: watch --every 5"
-            )
+        # On the plain layout, which is on no cluster.
+        client = cast(redis.Redis, adapters["groups"].db_connection)
         self._patterns = {
             pattern: (kind, prefix)
             for kind, adapter in adapters.items()
@@ -88,19 +84,19 @@ class Notifications:
     def _note(self, message: dict[str, Any] | None, written: Written) -> None:
         if message is not None and message["type"] == "pmessage":
             kind, prefix = self._patterns[message["pattern"]]
-            section = None if prefix is None else decode(message["channel"].removeprefix(prefix))
+            section = decode(message["channel"].removeprefix(prefix))
             written.setdefault(kind, set()).add(section)
 
     def _error(self, error: redis.RedisError) -> SourceError:
         return source_error(error, Operation("watch"), self._place, lost_reply=False)
 
 
-def _patterns(adapter: RedisAdapter) -> Iterator[tuple[bytes, bytes | None]]:
+def _patterns(adapter: RedisAdapter) -> Iterator[tuple[bytes, bytes]]:
     """Return the channels to listen to, each with what comes before the name of a section."""
     database = adapter.db_connection.get_connection_kwargs().get("db") or 0
     prefix = b"__keyspace@%d__:" % database
     for pattern, before_name in adapter.key_patterns:
-        yield prefix + pattern, None if before_name is None else prefix + before_name
+        yield prefix + pattern, prefix + (before_name or b"")
 
 
 def _check_setting(client: redis.Redis) -> None:

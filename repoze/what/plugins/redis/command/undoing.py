@@ -63,7 +63,7 @@ def _undo_one(sources: Sources, beginning: str, *, leave_permissions: bool) -> N
     [*_, (kind, change)] = halves.items()
     if not leave_permissions and not is_of_group(change):
         _refuse_leftovers(sources, kind, change)
-    sources.adapters.undo(change)
+    sources.adapters.undo(change, leave_permissions=leave_permissions)
     for each in halves.items():
         _echo_undone(*each)
 
@@ -117,7 +117,8 @@ def _undo_all(sources: Sources, note: str | None, *, yes: bool, leave_permission
     ask("Go on?", yes=yes)
     undone = 0
     try:
-        for _ in sources.adapters.undo_each(change for _, change in changes):
+        wanted = (change for _, change in changes)
+        for _ in sources.adapters.undo_each(wanted, leave_permissions=leave_permissions):
             undone += 1
     except AdapterError as error:
         kind, change = changes[undone]

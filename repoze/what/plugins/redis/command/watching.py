@@ -38,16 +38,10 @@ class Snapshot:
         now = self._adapter.get_all_sections()
         return self._changes({name: now.get(name) for name in {*now, *self._sections}})
 
-    def look_at(self, sections: set[str | None]) -> Iterator[Change]:
-        """Look at some sections again, and return what has changed.
-
-        :param sections: their names; `None` is for those that are new or gone.
-        """
-        names = {name for name in sections if name is not None}
-        if None in sections:
-            names |= self._adapter.get_section_names() ^ self._sections.keys()
-        now = self._adapter.get_many_section_items(names)
-        return self._changes({name: now.get(name) for name in names})
+    def look_at(self, sections: set[str]) -> Iterator[Change]:
+        """Look at some sections again, and return what has changed."""
+        now = self._adapter.get_many_section_items(sections)
+        return self._changes({name: now.get(name) for name in sections})
 
     def _changes(self, now: Mapping[str, set[str] | None]) -> Iterator[Change]:
         for section, items in sorted(now.items()):
