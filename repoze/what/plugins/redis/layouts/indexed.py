@@ -43,7 +43,8 @@ _NEEDED_FOR_HISTORY = (
 )
 _FOR_WRITES = (
     *("call_in_parts", "indexed/databases", "indexed/format"),
-    *("indexed/lasting", "indexed/history", "indexed/write"),
+    *("indexed/lasting", "indexed/history", "indexed/write", "indexed/keys"),
+    *("indexed/endings", "indexed/sections", "indexed/begin"),
 )
 _FOR_READING_SECTIONS = "indexed/lasting", "indexed/items_of"
 # These say when something ends.
