@@ -482,6 +482,8 @@ class TestState:
     @pytest.mark.parametrize("name", WRITES)
     def test_key_that_may_only_be_read(self, server, source, raw, name):
         """Nothing is half done."""
+        if raw.info("server")["redis_version"].startswith("6."):
+            pytest.skip("before Redis 7.0 a key that may be read may be written")
         WRITES[name](source)
         before = set(raw.scan_iter())
         source.undo(latest(source))
