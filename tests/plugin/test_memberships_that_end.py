@@ -182,6 +182,8 @@ class TestAnswers:
 class TestRoundTrips:
     @pytest.fixture
     def proxy(self, server, pair):
+        if server.client().info("server")["redis_version"].startswith("6."):
+            pytest.skip("before Redis 7.0 a request is two questions, as the manual says")
         with Proxy(server.port) as proxy:
             yield proxy
 
@@ -669,7 +671,10 @@ class TestNearCache:
                 assert _is_hit(near, lambda: near.permissions_of("rosa"))
         assert clock.monotonic() >= 1000 + 3600
         servers.wait_until(lambda: _is_hit(near, lambda: near.permissions_of("eva")))
-        assert not _is_hit(near, lambda: near.permissions_of("rosa"))
+        # Before Redis 7.0 the groups are kept by themselves, and last an hour longer.
+        hits = info(near.permissions).hits
+        near.permissions_of("rosa")
+        assert info(near.permissions).hits == hits
 
     def test_end_that_is_changed_is_heard_of(self, server, pair):
         options = {"db": 0} if pair.groups.place == pair.permissions.place else {}
