@@ -85,6 +85,7 @@ class Deployment:
     def wait_until_whole(self):
         """Return when the other two replicate the primary, and the Sentinels know it all."""
         servers.wait_until(self._is_whole)
+        wait_until_in_step(self.primary(), 2)
 
     def _is_whole(self):
         primary = self.primary()
@@ -110,10 +111,15 @@ def replicate(primary, *replicas):
     """Make *replicas* those of *primary*, and return when they have all that it has."""
     for replica in replicas:
         replica.client().replicaof(servers.HOST, primary.port)
+    wait_until_in_step(primary, len(replicas))
+
+
+def wait_until_in_step(primary, number):
+    """Return when so many replicas have all that *primary* has."""
     with primary.client(single_connection_client=True) as client:
         # One that is connected is sent nothing for a moment.
         client.publish("staff", "Are you there?")
-        servers.wait_until(lambda: client.wait(len(replicas), 1000) == len(replicas))
+        servers.wait_until(lambda: client.wait(number, 1000) == number)
 
 
 def connected_replicas(server):
