@@ -1,7 +1,5 @@
 """The commands ``permissions ...``."""
 
-from collections.abc import Collection
-
 import click
 
 from repoze.what.adapters import ItemNotPresentError
@@ -115,7 +113,7 @@ def grant(
 
     With --for or --until that ends by itself, which takes a source with a namespace.
     """
-    unknown = _no_groups(sources, groups)
+    unknown = sources.no_groups(groups)
     if unknown and not unknown_groups:
         raise Failure(
             f"There is no group of that name: {some(unknown)}. Whoever makes one would have the "
@@ -123,7 +121,7 @@ def grant(
         )
     with told_how_to_set("permissions until"):
         sources.permissions.include_items(permission, groups, end)
-    gone = _no_groups(sources, groups) - unknown
+    gone = sources.no_groups(groups) - unknown
     if gone:
         raise Failure(
             f"It is granted, but meanwhile somebody has deleted or renamed {some(gone)}. Revoke "
@@ -176,7 +174,7 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
             f"{some(back)}. Revoke it again, unless that is right."
         )
     kept = set_aside(holders_now, groups)
-    kept = kept and _no_groups(sources, kept)
+    kept = kept and sources.no_groups(kept)
     if kept:
         raise Failure(f"It is revoked, but would come back. {kept_for(min(kept), [permission])}")
     new_holders = holders_now - holders
@@ -188,17 +186,13 @@ def revoke(sources: Sources, permission: str, groups: tuple[str, ...]) -> None:
             f"renaming, and it is granted to {some(new_holders)}. Revoke it, unless that is right."
         )
     # What was set aside, handed on and given again between two looks has left no trace but this.
-    renamed = _no_groups(sources, groups)
+    renamed = sources.no_groups(groups)
     if renamed:
         raise Failure(
             f"It is revoked, but {some(renamed)} is no group now. Meanwhile somebody has renamed "
             f"it, perhaps, and it is granted to {some(new_holders)}. Revoke it, unless that is "
             "right."
         )
-
-
-def _no_groups(sources: Sources, names: Collection[str]) -> set[str]:
-    return set(names) - sources.groups.get_many_section_items(names).keys()
 
 
 def _holders(sources: Sources, permission: str) -> set[str]:

@@ -1,7 +1,7 @@
 """From the options of the command line to the adapters of both sources."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, update_wrapper
 from typing import Any, TypeVar
 
@@ -114,6 +114,10 @@ class Sources:
     def by_kind(self) -> dict[str, RedisAdapter]:
         """Return both adapters, by what their sections are: those of `KINDS`, in that order."""
         return {"groups": self.groups, "permissions": self.permissions}
+
+    def no_groups(self, names: Collection[str]) -> set[str]:
+        """Return those of *names* that are no groups."""
+        return set(names) - self.groups.get_many_section_items(names).keys()
 
     def expect_something(self, *kinds: str) -> None:
         """Return where there is anything: an answer then is about these sources.

@@ -139,7 +139,7 @@ def _echo_undone(kind: str, change: Change) -> None:
 def _refuse_leftovers(sources: Sources, kind: str, change: Change) -> None:
     """Return unless a name that is no group has permissions when *change* is undone."""
     if kind == "permissions":
-        unknown = _no_groups(sources, change.removed)
+        unknown = sources.no_groups(change.removed)
         if unknown:
             raise Failure(
                 f"Not undone: {some(unknown)} would have permissions, and is no group. Whoever "
@@ -165,15 +165,10 @@ def _report_leftovers(sources: Sources, changes: Iterable[tuple[str, Change]]) -
         else:
             concerned |= {*change.sections, change.new_section or ""}
     left = {
-        name for name in _no_groups(sources, concerned) if sources.permissions.find_sections(name)
+        name for name in sources.no_groups(concerned) if sources.permissions.find_sections(name)
     }
     if left:
         raise Failure(
             f"That is undone, but what is no group has permissions: {some(left)}. Whoever makes a "
             "group of that name would have them. Make it, or revoke them."
         )
-
-
-def _no_groups(sources: Sources, names: Iterable[str]) -> set[str]:
-    wanted = set(names)
-    return wanted - sources.groups.get_many_section_items(wanted).keys()

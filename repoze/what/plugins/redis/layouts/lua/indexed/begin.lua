@@ -15,9 +15,9 @@ end
 local MARK = ' (being renamed)'
 
 -- Those of such names whose permissions are to be written in a source, of permissions.
-local function names_set_aside(number, source)
-  local start, names = source.prefix .. 'item:', {}
-  if string.sub(source.prefix, -#':permissions:') == ':permissions:' then
+local function names_set_aside(number)
+  local start, names = prefixes[number] .. 'item:', {}
+  if string.sub(prefixes[number], -#':permissions:') == ':permissions:' then
     for _, key in ipairs(probed[number]) do
       if string.sub(key, -#MARK) == MARK and string.sub(key, 1, #start) == start then
         names[#names + 1] = string.sub(key, #start + 1)
@@ -35,11 +35,11 @@ local function note_what_is_set_aside()
   for number, source in pairs(sources) do
     enter(number)
     for _, name in ipairs(source.set_aside) do
-      local permissions = redis.pcall('SMEMBERS', source.prefix .. 'item:' .. name)
+      local permissions = redis.pcall('SMEMBERS', prefixes[number] .. 'item:' .. name)
       if #permissions == 0 and not permissions.err then
-        redis.call('SREM', source.prefix .. 'aside', name)
+        redis.call('SREM', prefixes[number] .. 'aside', name)
       elseif adds then
-        redis.call('SADD', source.prefix .. 'aside', name)
+        redis.call('SADD', prefixes[number] .. 'aside', name)
       end
     end
   end
@@ -66,9 +66,9 @@ local function begin(is_adding)
     probe_history(number, source.scratch)
     redis.call('SADD', source.scratch, 'begun')
     redis.call('SREM', source.scratch, 'begun')
-    source.set_aside = names_set_aside(number, source)
+    source.set_aside = names_set_aside(number)
     if #source.set_aside > 0 then
-      probe(source.prefix .. 'aside')
+      probe(prefixes[number] .. 'aside')
     end
     -- A user may be permitted to read a key, and not to write it. No set has the token in it.
     for _, key in ipairs(probed[number]) do

@@ -1,6 +1,12 @@
 -- The databases of the sources that a script writes: where it writes two, the last two of ARGV are the
 -- numbers of theirs.
 
+-- What the keys of each source begin with.
+local prefixes = {}
+for i = 1, #KEYS do
+  prefixes[i] = string.sub(KEYS[i], 1, -1 - #'sections')
+end
+
 local function database_of(source)
   return ARGV[#ARGV - #KEYS + source]
 end

@@ -34,10 +34,7 @@ begin(false)
 enter(2)
 leave(group, permissions)
 enter(1)
-for i = 1, #users do
-  redis.call('SREM', item_key(users[i]), group)
-end
-call_in_parts('SREM', section_key(group), users, 1)
+take(group, users)
 redis.call('SREM', KEYS[1], group)
 end_all()
 return done(both(permissions.named, permissions.lasting))

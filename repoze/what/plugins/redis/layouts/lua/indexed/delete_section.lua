@@ -15,10 +15,7 @@ will_change(1, 'delete_section', {
 })
 
 begin(false)
-for i = 1, #items do
-  redis.call('SREM', item_key(items[i]), section)
-end
-call_in_parts('SREM', section_key(section), items, 1)
+take(section, items)
 redis.call('SREM', KEYS[1], section)
 end_all()
 return done({})

@@ -20,12 +20,8 @@ will_move(ends, section, new_section)
 will_change(1, 'edit_section', {sections = packed({section}), new_section = new_section})
 
 begin(true)
-for i = 1, #items do
-  redis.call('SADD', item_key(items[i]), new_section)
-  redis.call('SREM', item_key(items[i]), section)
-end
-call_in_parts('SADD', section_key(new_section), items, 1)
-call_in_parts('SREM', section_key(section), items, 1)
+put(new_section, items)
+take(section, items)
 redis.call('SADD', KEYS[1], new_section)
 redis.call('SREM', KEYS[1], section)
 end_all()

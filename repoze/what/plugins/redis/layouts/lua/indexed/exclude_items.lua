@@ -24,9 +24,6 @@ if #ARGV >= 8 then
 end
 
 begin(false)
-call_in_parts('SREM', section_key(section), ARGV, 8)
-for i = 8, #ARGV do
-  redis.call('SREM', item_key(ARGV[i]), section)
-end
+take(section, ARGV, 8)
 end_all()
 return done({})

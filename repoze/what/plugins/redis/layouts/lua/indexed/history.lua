@@ -81,7 +81,7 @@ local function will_change(number, operation, change)
   if not KEEPS_HISTORY then
     return
   end
-  local key = string.sub(KEYS[number], 1, -1 - #'sections') .. 'history'
+  local key = prefixes[number] .. 'history'
   enter(number)
   local latest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
   local fields = {

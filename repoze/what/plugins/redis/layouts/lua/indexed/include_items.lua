@@ -9,12 +9,9 @@ local section = ARGV[7]
 if not has_section(section) then
   return {'no section', 'none'}
 end
-local ending
-if ARGV[8] ~= '' then
-  ending = ending_from(ARGV[8])
-  if ending <= now() then
-    return {'past', string.format('%.0f', now())}
-  end
+local ending, refusal = ending_from(ARGV[8])
+if refusal then
+  return refusal
 end
 local for_good, for_a_time = split(section, 9)
 if #for_good > 0 or #for_a_time > 0 then
@@ -37,10 +34,7 @@ end
 
 begin(true)
 if not ending then
-  call_in_parts('SADD', section_key(section), ARGV, 9)
-  for i = 9, #ARGV do
-    redis.call('SADD', item_key(ARGV[i]), section)
-  end
+  put(section, ARGV, 9)
 end
 end_all()
 return done({})

@@ -1,8 +1,6 @@
 -- Where things lie in a source, and which of them there are.
 
 -- What follows is of the source that is entered.
-local prefixes = {prefix, KEYS[2] and string.sub(KEYS[2], 1, -1 - #'sections')}
-
 local function section_key(section)
   return prefixes[entered] .. 'section:' .. section
 end

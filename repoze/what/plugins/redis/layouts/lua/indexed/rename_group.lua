@@ -42,12 +42,8 @@ end
 enter(1)
 
 begin(true)
-for i = 1, #users do
-  redis.call('SADD', item_key(users[i]), new_group)
-  redis.call('SREM', item_key(users[i]), group)
-end
-call_in_parts('SADD', section_key(new_group), users, 1)
-call_in_parts('SREM', section_key(group), users, 1)
+put(new_group, users)
+take(group, users)
 redis.call('SADD', KEYS[1], new_group)
 redis.call('SREM', KEYS[1], group)
 enter(2)

@@ -34,6 +34,21 @@ local function split(section, first)
   return for_good, for_a_time, lacking
 end
 
+-- Puts items into a section, and takes them out of one, for good: those of a list from the first-th on.
+local function put(section, items, first)
+  call_in_parts('SADD', section_key(section), items, first or 1)
+  for i = first or 1, #items do
+    redis.call('SADD', item_key(items[i]), section)
+  end
+end
+
+local function take(section, items, first)
+  call_in_parts('SREM', section_key(section), items, first or 1)
+  for i = first or 1, #items do
+    redis.call('SREM', item_key(items[i]), section)
+  end
+end
+
 -- What is in two lists, in one.
 local function both(names, others)
   local list = {}

@@ -39,13 +39,7 @@ if #coming > 0 or #leaving > 0 or #in_for_a_time > 0 then
 end
 
 begin(#coming > 0)
-call_in_parts('SREM', section_key(section), leaving, 1)
-for i = 1, #leaving do
-  redis.call('SREM', item_key(leaving[i]), section)
-end
-call_in_parts('SADD', section_key(section), coming, 1)
-for i = 1, #coming do
-  redis.call('SADD', item_key(coming[i]), section)
-end
+take(section, leaving)
+put(section, coming)
 end_all()
 return done({})

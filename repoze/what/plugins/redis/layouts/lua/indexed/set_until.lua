@@ -7,12 +7,9 @@ local section, item = ARGV[7], ARGV[9]
 if not has_section(section) then
   return {'no section', 'none'}
 end
-local ending
-if ARGV[8] ~= '' then
-  ending = ending_from(ARGV[8])
-  if ending <= now() then
-    return {'past', string.format('%.0f', now())}
-  end
+local ending, refusal = ending_from(ARGV[8])
+if refusal then
+  return refusal
 end
 local _, for_a_time, lacking = split(section, 9)
 if #lacking > 0 then
@@ -32,11 +29,9 @@ end
 
 begin(not ending or ending > (before or math.huge))
 if ending then
-  redis.call('SREM', section_key(section), item)
-  redis.call('SREM', item_key(item), section)
+  take(section, {item})
 else
-  redis.call('SADD', section_key(section), item)
-  redis.call('SADD', item_key(item), section)
+  put(section, {item})
 end
 end_all()
 return done({})

@@ -49,7 +49,7 @@ local function entry_of(number)
   if id == '' then
     return
   end
-  local key = string.sub(KEYS[number], 1, -1 - #'sections') .. 'history'
+  local key = prefixes[number] .. 'history'
   enter(number)
   local latest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
   local entry = redis.call('XRANGE', key, id, id)[1]
@@ -119,20 +119,6 @@ end
 
 local function left_behind()
   return redis.error_reply('INCONSISTENT there are items of a section that is not there')
-end
-
-local function put(section, items)
-  call_in_parts('SADD', section_key(section), items, 1)
-  for i = 1, #items do
-    redis.call('SADD', item_key(items[i]), section)
-  end
-end
-
-local function take(section, items)
-  call_in_parts('SREM', section_key(section), items, 1)
-  for i = 1, #items do
-    redis.call('SREM', item_key(items[i]), section)
-  end
 end
 
 -- By what a change has made of its sections: what takes that back, in the source that is entered. Each

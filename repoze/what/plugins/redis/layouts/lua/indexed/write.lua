@@ -22,7 +22,7 @@
 
 local MOST = 1000
 
-local prefix = string.sub(KEYS[1], 1, -1 - #'sections')
+local prefix = prefixes[1]
 -- The latest writes, by their number: a token, and after a colon each detail of its answer.
 local writes = prefix .. 'done'
 -- Holds nothing, but for a moment.
@@ -57,10 +57,8 @@ for i = 1, #KEYS do
   local format_key = format_key_beside(KEYS[i])
   local format = redis.call('GET', format_key)
   refusal = refusal or newer_than_ours(format)
-  local prefix = string.sub(KEYS[i], 1, -1 - #'sections')
   sources[i] = {
-    prefix = prefix,
-    scratch = prefix .. 'done:',
+    scratch = prefixes[i] .. 'done:',
     unset_format = not format and format_key,
   }
 end
